@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What an architecture supplies: engine/arch/<arch>/. All functions here are pure: they read and write only the
+ * buffers they are given and use no libc, so that the engine uses them in its own process, the command line tool from
+ * outside, and the kernel module in the kernel.
+ *
+ * The life of a site: st_arch_plan() says what would be displaced, st_arch_stub() writes the code that the site will
+ * jump to, st_arch_jump() gives the bytes of the jump.
+ */
+#ifndef ST_ENGINE_ARCH_H
+#define ST_ENGINE_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum st_isa {
+	ST_ISA_NATIVE,	/* x86-64, A64 */
+	ST_ISA_A32,
+	ST_ISA_T32,
+};
+
+enum st_kind {
+	ST_KIND_NOP,		/* displaces nothing: an area of NOPs that a compiler left */
+	ST_KIND_MOVE,		/* the first instructions move into the stub */
+	ST_KIND_BREAKPOINT,	/* only a breakpoint fits (not yet used: issue 3) */
+	ST_KIND_NO,		/* refused; why says why */
+};
+
+/* Most bytes, and most instructions, that a site displaces. */
+#define ST_DISPLACED_MAX 24
+#define ST_INSNS_MAX 8
+/* Most bytes of a stub, moved instructions included. */
+#define ST_STUB_MAX 320
+/* Most bytes of a jump at a site. */
+#define ST_JUMP_MAX 8
+
+/**
+ * struct st_plan - what hooking a function would take
+ * @func: the function's address, without Thumb bit
+ * @addr: the site: @func, or behind the landing pad at @func
+ * @isa: of the function
+ * @kind: how it can be hooked
+ * @live: the displaced bytes and the jump may be swapped while threads run, by the architecture's own rule
+ *	(one instruction each; on ARM and AArch64 both on the architecture's list). If not, threads must be stopped
+ *	and their pc looked at.
+ * @len: bytes of the instructions displaced, whole instructions; at least the length of the jump
+ * @jump: bytes that change at the site
+ * @insns: instructions displaced
+ * @offs: their offsets from @addr
+ * @orig: the original bytes, @len of them
+ * @falls: control goes on behind the last of them (false behind an unconditional branch)
+ * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
+ */
+struct st_plan {
+	unsigned long func;
+	unsigned long addr;
+	enum st_isa isa;
+	enum st_kind kind;
+	bool live;
+	bool falls;
+	uint8_t len;
+	uint8_t jump;
+	uint8_t insns;
+	uint8_t offs[ST_INSNS_MAX];
+	uint8_t orig[ST_DISPLACED_MAX];
+	const char *why;
+};
+
+/**
+ * st_arch_plan() - look at a function and say how it can be hooked
+ * @plan: filled in, also when refused
+ * @code: the function's bytes
+ * @func: its address (no Thumb bit)
+ * @size: its length in bytes
+ * @room: bytes at @code up to the next function or the end of the section: @size and what padding follows
+ * @isa: how to decode
+ *
+ * Decodes the whole function: a branch from inside into the displaced bytes (but their first) makes it a refusal.
+ * A refusal is also: a function whose displaced bytes would reach into another one, code that can't be decoded where
+ * it matters, an instruction that can't be moved.
+ *
+ * Return: 0 with @kind NOP or MOVE, -ENOTSUP with @kind NO and @why.
+ */
+int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
+		 enum st_isa isa);
+
+/**
+ * struct st_stub - a stub to be written
+ * @buf: where to write it, ST_STUB_MAX bytes
+ * @at: the address it will have (16-byte aligned)
+ * @site: address of its struct st_site
+ * @entry: address of st_entry
+ * @size: out: bytes written
+ * @resume: out: offset of the moved instructions
+ * @map: out: for each displaced instruction, the offset of its moved copy: where a thread stopped at it goes on
+ */
+struct st_stub {
+	uint8_t *buf;
+	unsigned long at;
+	unsigned long site;
+	unsigned long entry;
+	uint16_t size;
+	uint16_t resume;
+	uint16_t map[ST_INSNS_MAX];
+};
+
+/**
+ * st_arch_stub() - write the stub of a planned site
+ *
+ * Return: 0, or -ERANGE when @at is too far from the site, -ENOTSUP when an instruction can't be moved (plan->why).
+ */
+int st_arch_stub(struct st_plan *plan, struct st_stub *stub);
+
+/**
+ * st_arch_jump() - the bytes that go to the site
+ * @plan: the site
+ * @to: where the jump leads, on ARM with Thumb bit (the state must be the site's own)
+ * @out: plan->jump bytes are written
+ *
+ * Return: 0, or -ERANGE when @to is out of the jump's reach.
+ */
+int st_arch_jump(const struct st_plan *plan, unsigned long to, uint8_t *out);
+
+/**
+ * st_arch_veneer() - a jump with unlimited reach
+ * @isa: the state it is entered in
+ * @at: its address
+ * @to: where it leads, on ARM with Thumb bit
+ * @out: at most ST_STUB_MAX bytes
+ *
+ * Changes no register and no flag, but x17 on AArch64.
+ * Return: its length in bytes.
+ */
+size_t st_arch_veneer(enum st_isa isa, unsigned long at, unsigned long to, uint8_t *out);
+
+/**
+ * st_arch_reach() - how far from a site its stub may be, in bytes either way
+ */
+unsigned long st_arch_reach(enum st_isa isa);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A site as the code in the target sees it: what a stub hands to the dispatcher.
+ *
+ * Read by entry.S (offsets below, checked against the structure) and written by whoever owns the sites: the engine in
+ * its own process, or the command line tool from outside. The same layout on both sides, all addresses the target's.
+ */
+#ifndef ST_ENGINE_SITE_H
+#define ST_ENGINE_SITE_H
+
+#define ST_SITE_DISPATCH	0
+#define ST_SITE_FUNC		(1 * __SIZEOF_POINTER__)
+#define ST_SITE_RESUME		(2 * __SIZEOF_POINTER__)
+#define ST_SITE_FLAGS		(3 * __SIZEOF_POINTER__)
+
+/* Live data may lie in the red zone: the site is not at a function's entry (x86-64 only cares). */
+#define ST_SITE_MIDDLE		1
+/* The site's code is Thumb (ARM only). */
+#define ST_SITE_THUMB		2
+
+#ifndef __ASSEMBLER__
+
+#include <stddef.h>
+#include <sidetrack/hook.h>
+
+/* The hooks of a site; replaced as a whole, never changed, when a hook comes or goes. Ends with NULL. */
+struct st_hook_list {
+	struct st_hook *hook[1];
+};
+
+struct st_site {
+	/* st_dispatch, or st_dispatch_vector where a hook may touch vector state */
+	void (*dispatch)(struct st_site *site, struct st_regs *regs);
+	unsigned long func;	/* what regs->pc is when the hooks run: the function's address (no Thumb bit) */
+	unsigned long resume;	/* the displaced instructions, moved (with Thumb bit): where pc == func goes on */
+	unsigned long flags;
+	unsigned long ip;	/* the site's own address (no Thumb bit) */
+	struct st_hook_list *hooks;
+	unsigned long missed;	/* hits that found no thread slot, or a running hook */
+	unsigned long pad;
+};
+
+_Static_assert(offsetof(struct st_site, dispatch) == ST_SITE_DISPATCH, "entry.S");
+_Static_assert(offsetof(struct st_site, func) == ST_SITE_FUNC, "entry.S");
+_Static_assert(offsetof(struct st_site, resume) == ST_SITE_RESUME, "entry.S");
+_Static_assert(offsetof(struct st_site, flags) == ST_SITE_FLAGS, "entry.S");
+
+/*
+ * What every stub calls (entry.S). Saves the registers into a struct st_regs, calls site->dispatch(site, regs) on an
+ * aligned stack, and goes on as regs say. Not a C function: arguments are the stub's affair.
+ */
+void st_entry(void);
+
+/*
+ * Runs the hooks of a site; general registers only, and nothing from outside (dispatch.c). C code with the ABI's
+ * calling convention: may clobber what the ABI lets it.
+ */
+void st_dispatch(struct st_site *site, struct st_regs *regs);
+
+/* The same, with all vector and floating-point state of the thread saved around it (entry.S). */
+void st_dispatch_vector(struct st_site *site, struct st_regs *regs);
+
+#endif
+#endif
