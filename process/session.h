@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A session: the tool at work on a process that has the agent. Puts the engine's sites and stubs into the target from
+ * outside. All state is in the shared struct st_ctl, so sessions of several tools may follow each other, or overlap
+ * (each change is made under ptrace, which only one tool has at a time).
+ *
+ * Between calls the target runs freely and is not traced.
+ */
+#ifndef ST_PROCESS_SESSION_H
+#define ST_PROCESS_SESSION_H
+
+#include <stdbool.h>
+#include <agent/ctl.h>
+#include <process/process.h>
+
+#define ST_ERR_MAX 512
+
+struct st_session;
+
+/* One function to hook, as symbols have it. Filled by the caller; why is set when it could not be hooked. */
+struct st_fn {
+	unsigned long addr;	/* in the target, no Thumb bit */
+	size_t size, room;	/* of the function; up to the next one */
+	enum st_isa isa;
+	const char *name;
+	const char *why;	/* out: NULL or the reason it was refused */
+};
+
+/*
+ * st_session_open() - get into a process: loads the agent if `create` and it is not there yet.
+ * Return: 0 with *s, -ENOENT when there is no agent and !create, or another negative errno with a sentence in err.
+ */
+int st_session_open(int pid, bool create, struct st_session **s, char err[ST_ERR_MAX]);
+/* Lets go of the process; what is installed stays. */
+void st_session_close(struct st_session *s);
+
+struct st_ctl *st_session_ctl(struct st_session *s);
+struct st_proc *st_session_proc(struct st_session *s);
+const char *st_session_error(struct st_session *s);
+
+/* Put the hook at ctl address `hook` (a struct st_hook in the shared memory) on n functions; fn[i].why says which were
+ * refused. Return: sites hooked, or negative errno (nothing was changed); -EBUSY: a thread could not be brought out. */
+int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n);
+/* Take it off every site. When it returns no thread is in it. */
+int st_session_unhook(struct st_session *s, struct st_hook *hook);
+
+/* Free the records of probes whose tool has died, and take them off their sites. */
+int st_session_reap(struct st_session *s);
+
+/* Remove everything: hooks, patches, the agent; the code is byte for byte what the files hold. Closes nothing. */
+int st_session_detach(struct st_session *s);
+
+/* The longest time any thread was stopped by this session, and the number of stops, for reports. */
+void st_session_stops(struct st_session *s, unsigned long *count, unsigned long *longest_ns);
+
+#endif
