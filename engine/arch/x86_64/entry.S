@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What every x86-64 stub calls: saves the registers, runs the hooks, goes on as the registers say.
+ *
+ * The register contract (docs/registers.md) is kept here. No popfq, fxsave or xsave on the usual way: they cost more
+ * than all the rest. Position-independent, no dynamic relocation: this code is also injected into processes.
+ */
+#include <engine/site.h>
+#include "frame.h"
+
+	.text
+
+/*
+ * The stub (stub.c) has moved rsp below the red zone and the frame, saved rdi and called us:
+ *
+ *	entry rsp ->	return address of the hooked function
+ *			red zone, 128 bytes: dead at a function's entry, live at a ST_SITE_MIDDLE
+ *	rsp + 8 + 168	8 bytes of padding
+ *	rsp + 8 ->	struct st_regs, 168 bytes
+ *	rsp ->		return address into the stub
+ *
+ * rdi: the struct st_site. Everything else is the interrupted program's.
+ *
+ * Back in the stub at a function's entry, it jumps through the 8 bytes under the entry rsp, where we leave the address to go
+ * on at: a redirect needs no register, and a signal that comes in between leaves the red zone alone. The jump is the
+ * stub's own, so that it is predicted for each site, and our ret matches the stub's call.
+ */
+	.globl	st_entry
+	.hidden	st_entry
+	.type	st_entry, @function
+	.balign	64
+st_entry:
+	.cfi_startproc
+	.cfi_def_cfa rsp, 8 + ST_FRAME + ST_RED_ZONE + 8
+	.cfi_offset rip, -8
+	mov	%r15, 8 + ST_R15(%rsp)
+	mov	%r14, 8 + ST_R14(%rsp)
+	mov	%r13, 8 + ST_R13(%rsp)
+	mov	%r12, 8 + ST_R12(%rsp)
+	mov	%rbp, 8 + ST_RBP(%rsp)
+	mov	%rbx, 8 + ST_RBX(%rsp)
+	.cfi_rel_offset rbp, 8 + ST_RBP
+	.cfi_rel_offset rbx, 8 + ST_RBX
+	mov	%r11, 8 + ST_R11(%rsp)
+	mov	%r10, 8 + ST_R10(%rsp)
+	mov	%r9, 8 + ST_R9(%rsp)
+	mov	%r8, 8 + ST_R8(%rsp)
+	mov	%rax, 8 + ST_RAX(%rsp)
+	mov	%rcx, 8 + ST_RCX(%rsp)
+	mov	%rdx, 8 + ST_RDX(%rsp)
+	mov	%rsi, 8 + ST_RSI(%rsp)
+	pushfq
+	.cfi_adjust_cfa_offset 8
+	popq	8 + ST_EFLAGS(%rsp)
+	.cfi_adjust_cfa_offset -8
+	movq	$-1, 8 + ST_ORIG_RAX(%rsp)
+	movq	$0x33, 8 + ST_CS(%rsp)
+	movq	$0x2b, 8 + ST_SS(%rsp)
+	lea	8 + ST_FRAME + ST_RED_ZONE(%rsp), %rax
+	mov	%rax, 8 + ST_RSP(%rsp)
+	mov	ST_SITE_FUNC(%rdi), %rax
+	mov	%rax, 8 + ST_RIP(%rsp)
+
+	mov	%rdi, %rbx
+	lea	8(%rsp), %rbp
+	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
+	mov	%rbp, %rsi
+	/* C code wants the direction flag clear (psABI 3.2.1), and AC would fault on its unaligned accesses. */
+	testl	$(ST_EFLAGS_DF | ST_EFLAGS_AC), ST_EFLAGS(%rbp)
+	jnz	.Lodd_flags
+.Lcall:
+	and	$-16, %rsp
+	call	*ST_SITE_DISPATCH(%rdi)
+
+	lea	-8(%rbp), %rsp
+	mov	ST_RIP(%rbp), %rdx
+	cmp	ST_SITE_FUNC(%rbx), %rdx
+	cmove	ST_SITE_RESUME(%rbx), %rdx
+	/* The usual way restores the status flags only; IF and the fixed bit are all else that is set. */
+	mov	ST_EFLAGS(%rbp), %rax
+	mov	%rax, %rcx
+	and	$~ST_EFLAGS_STATUS, %rcx
+	cmp	$ST_EFLAGS_USUAL, %rcx
+	jne	.Lslow
+	lea	ST_FRAME + ST_RED_ZONE(%rbp), %rcx
+	cmp	ST_RSP(%rbp), %rcx
+	jne	.Lslow
+	testb	$ST_SITE_MIDDLE, ST_SITE_FLAGS(%rbx)
+	jnz	.Lmiddle
+	mov	%rdx, -8(%rcx)
+.Lflags:
+	mov	%eax, %ecx
+	shr	$11, %ecx
+	and	$1, %ecx		/* OF */
+	mov	%al, %ah		/* SF ZF AF PF CF */
+	add	$0x7f, %cl		/* sets OF if it was 1: 1 + 0x7f overflows */
+	sahf				/* the others; leaves OF alone */
+
+	mov	ST_R15(%rbp), %r15
+	mov	ST_R14(%rbp), %r14
+	mov	ST_R13(%rbp), %r13
+	mov	ST_R12(%rbp), %r12
+	mov	ST_RBX(%rbp), %rbx
+	mov	ST_R11(%rbp), %r11
+	mov	ST_R10(%rbp), %r10
+	mov	ST_R9(%rbp), %r9
+	mov	ST_R8(%rbp), %r8
+	mov	ST_RAX(%rbp), %rax
+	mov	ST_RCX(%rbp), %rcx
+	mov	ST_RDX(%rbp), %rdx
+	mov	ST_RSI(%rbp), %rsi
+	mov	ST_RDI(%rbp), %rdi
+	mov	ST_RBP(%rbp), %rbp
+	.cfi_def_cfa rsp, 8 + ST_FRAME + ST_RED_ZONE + 8
+	.cfi_restore rbp
+	.cfi_restore rbx
+	ret
+
+	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
+.Lodd_flags:
+	pushq	$ST_EFLAGS_USUAL
+	popfq
+	jmp	.Lcall
+
+	/* In the middle of a function the red zone is live: the stub goes on by itself, a changed pc takes the slow way. */
+.Lmiddle:
+	cmp	ST_SITE_RESUME(%rbx), %rdx
+	je	.Lflags
+
+	/*
+	 * The hook changed sp, or flags that sahf does not load, or pc in the middle of a function: iretq loads rip, flags
+	 * and rsp in one instruction from the end of struct st_regs, which is laid out for it.
+	 */
+.Lslow:
+	mov	%rdx, ST_RIP(%rbp)
+	/* Under shadow stacks, take back what the stub's call pushed there (rdssp is a NOP without them; SDM vol. 1, 17). */
+	xor	%eax, %eax
+	rdsspq	%rax
+	test	%rax, %rax
+	jz	1f
+	mov	$1, %eax
+	incsspq	%rax
+1:	pushq	$ST_EFLAGS_USUAL	/* iretq faults if NT is set now */
+	popfq
+	mov	ST_R15(%rbp), %r15
+	mov	ST_R14(%rbp), %r14
+	mov	ST_R13(%rbp), %r13
+	mov	ST_R12(%rbp), %r12
+	mov	ST_RBX(%rbp), %rbx
+	mov	ST_R11(%rbp), %r11
+	mov	ST_R10(%rbp), %r10
+	mov	ST_R9(%rbp), %r9
+	mov	ST_R8(%rbp), %r8
+	mov	ST_RAX(%rbp), %rax
+	mov	ST_RCX(%rbp), %rcx
+	mov	ST_RDX(%rbp), %rdx
+	mov	ST_RSI(%rbp), %rsi
+	mov	ST_RDI(%rbp), %rdi
+	lea	ST_RIP(%rbp), %rsp
+	mov	ST_RBP(%rbp), %rbp
+	iretq
+	.cfi_endproc
+	.size	st_entry, . - st_entry

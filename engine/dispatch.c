@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The hot path in C: run the hooks of a site.
+ *
+ * General registers only; no libc, lock, allocation or system call (tests/engine/hotpath checks the object code). What is
+ * rare, a hit while the thread is in a hook already, is behind one branch.
+ */
+#include <engine/site.h>
+#include <engine/signal_frame.h>
+#include <engine/thread.h>
+
+/* As many contexts on top of each other as the kernel's ftrace knows: task, and signal handlers. */
+#define DEPTH_MAX 4
+
+static inline unsigned long parent_of(const struct st_regs *regs)
+{
+#if defined(__x86_64__)
+	return *(const unsigned long *)regs->sp;
+#elif defined(__aarch64__)
+	return regs->regs[30];
+#else
+	return regs->lr;
+#endif
+}
+
+static void count(unsigned long *n)
+{
+	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
+}
+
+/* Published with release; a data dependency orders the reads of what it points to on every architecture. */
+static inline struct st_hook **hooks_of(struct st_site *site)
+{
+	return (*(struct st_hook_list *volatile *)&site->hooks)->hook;
+}
+
+static inline void call(struct st_thread *t, struct st_hook *h, struct st_site *site, struct st_regs *regs)
+{
+	int saved;
+
+	if (h->flags & ST_HOOK_GENERAL_REGS || !t->err) {
+		h->func(h, regs, site->ip, parent_of(regs));
+	} else {
+		saved = *t->err;
+		h->func(h, regs, site->ip, parent_of(regs));
+		*t->err = saved;
+	}
+}
+
+/*
+ * The thread is in a hook. Is this that hook running into a hooked function, or a signal handler that came on top? The
+ * latter is a context of its own, and its frame lies between us and the hook.
+ */
+static __attribute__((noinline)) void nested(struct st_thread *t, struct st_site *site, struct st_regs *regs)
+{
+	unsigned long outer = t->busy;
+	unsigned long now = (unsigned long)regs;
+	struct st_hook **h;
+	bool fresh;
+
+	if (now > outer && !st_on_alternate_stack(now)) {
+		/* The stack has unwound past the hook that was running: it was left by longjmp or an exception. */
+		__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
+		t->depth = 0;
+		outer = 0;
+		fresh = true;
+	} else {
+		fresh = t->depth < DEPTH_MAX && st_signal_frame_between(now, outer);
+	}
+	t->busy = now;
+	t->depth++;
+	__asm__ volatile("" ::: "memory");
+	for (h = hooks_of(site); *h; h++) {
+		if (fresh || ((*h)->flags & ST_HOOK_RECURSE))
+			call(t, *h, site, regs);
+		else
+			count(&(*h)->missed);
+	}
+	__asm__ volatile("" ::: "memory");
+	t->depth--;
+	if (!outer)
+		__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->busy, outer, __ATOMIC_RELEASE);
+}
+
+/*
+ * Ordering against st_threads_wait(): busy is stored before site->hooks is read, with no barrier but the compiler's. The
+ * waiter changes the list, then runs membarrier() on every core, then reads busy. So either it sees busy and waits, or
+ * this thread's store comes after the membarrier and its read of the list sees the new one.
+ */
+void st_dispatch(struct st_site *site, struct st_regs *regs)
+{
+	struct st_thread *t = st_thread_self();
+	struct st_hook **h;
+
+	if (__builtin_expect(!t, 0)) {
+		count(&site->missed);
+		return;
+	}
+	if (__builtin_expect(t->busy != 0, 0)) {
+		nested(t, site, regs);
+		return;
+	}
+	t->busy = (unsigned long)regs;
+	t->depth = 1;
+	__asm__ volatile("" ::: "memory");
+	for (h = hooks_of(site); *h; h++)
+		call(t, *h, site, regs);
+	__asm__ volatile("" ::: "memory");
+	t->seq++;
+	__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
+}

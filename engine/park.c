@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * See park.h. Between st_park() and st_unpark() this file uses system calls and its own static memory only.
+ *
+ * How it ends: every thread listed in /proc/self/task has acknowledged, in a pass that found no thread it had not
+ * signalled. A thread that appears later was created by one that runs, and there is none.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+#include <engine/park.h>
+#include <engine/syscall.h>
+
+#define PARK_MAX 8192
+#define PARK_MS 500		/* how long a thread may take to come */
+#define SCAN_MAX (8ul << 20)	/* most of a stack that is looked at */
+
+struct parked {
+	int tid;
+	int acked;
+	ucontext_t *uc;
+};
+
+static struct parked parked[PARK_MAX];
+static int count;		/* slots of parked[] in use */
+static int signal_number;
+static int generation;		/* odd while threads are to stay; a futex */
+static char buffer[65536];
+
+static void nap(long ns)
+{
+	struct { long sec, nsec; } t = { 0, ns };
+
+	st_syscall2(__NR_nanosleep, &t, 0);
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	int tid = (int)st_syscall0(__NR_gettid);
+	int gen = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
+	struct parked *me = NULL;
+
+	(void)sig;
+	(void)info;
+	if (!(gen & 1))
+		return;		/* came too late: the round it belonged to was given up */
+	for (int i = 0; i < __atomic_load_n(&count, __ATOMIC_ACQUIRE); i++)
+		if (parked[i].tid == tid)
+			me = &parked[i];
+	if (!me)
+		return;
+	me->uc = context;
+	__atomic_store_n(&me->acked, gen, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) == gen)
+		st_syscall4(__NR_futex, &generation, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, gen, 0);
+#if !defined(__x86_64__)
+	/* What was written while we slept must not have been fetched before (x86: sigreturn's iret serialises). */
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+static int init(void)
+{
+	struct sigaction sa, old;
+
+	if (signal_number)
+		return 0;
+	for (int sig = SIGRTMAX - 3; sig > SIGRTMIN; sig--) {
+		if (sigaction(sig, NULL, &old) || old.sa_handler != SIG_DFL || (old.sa_flags & SA_SIGINFO))
+			continue;
+		memset(&sa, 0, sizeof(sa));
+		sa.sa_sigaction = handler;
+		sa.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+		sigfillset(&sa.sa_mask);
+		if (sigaction(sig, &sa, NULL))
+			return -errno;
+		signal_number = sig;
+		return 0;
+	}
+	return -EBUSY;
+}
+
+static long read_file(const char *path, char *buf, size_t size)
+{
+	long fd = st_syscall4(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	long got, n = 0;
+
+	if (fd < 0)
+		return fd;
+	while ((size_t)n < size - 1 && (got = st_syscall3(__NR_read, fd, buf + n, size - 1 - (size_t)n)) > 0)
+		n += got;
+	st_syscall1(__NR_close, fd);
+	buf[n] = 0;
+	return n;
+}
+
+struct dirent64_ {
+	uint64_t ino;
+	int64_t off;
+	unsigned short len;
+	unsigned char type;
+	char name[];
+};
+
+static int number(const char *s)
+{
+	int n = 0;
+
+	while (*s >= '0' && *s <= '9')
+		n = n * 10 + (*s++ - '0');
+	return n;
+}
+
+/* Calls fn for each thread but the caller; stops when it returns non-zero, and returns that. */
+static int each_thread(int (*fn)(int tid, void *arg), void *arg)
+{
+	static char dents[8192];
+	int self = (int)st_syscall0(__NR_gettid);
+	long fd = st_syscall4(__NR_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int ret = 0;
+	long n;
+
+	if (fd < 0)
+		return (int)fd;
+	while (!ret && (n = st_syscall3(__NR_getdents64, fd, dents, sizeof(dents))) > 0) {
+		for (char *p = dents; !ret && p < dents + n; p += ((struct dirent64_ *)p)->len) {
+			int tid = number(((struct dirent64_ *)p)->name);
+
+			if (tid && tid != self)
+				ret = fn(tid, arg);
+		}
+	}
+	st_syscall1(__NR_close, fd);
+	return ret;
+}
+
+static int blocks(int tid, void *arg)
+{
+	static char status[4096];
+	char path[64] = "/proc/self/task/", digits[12];
+	int sig = *(int *)arg;
+	unsigned long long mask = 0;
+	char *p;
+	int i = 0;
+
+	for (int t = tid; t; t /= 10)
+		digits[i++] = (char)('0' + t % 10);
+	p = path + strlen(path);
+	while (i)
+		*p++ = digits[--i];
+	memcpy(p, "/status", 8);
+	if (read_file(path, status, sizeof(status)) <= 0)
+		return 0;	/* it has ended */
+	p = strstr(status, "SigBlk:\t");
+	if (!p)
+		return 0;
+	for (p += 8; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		mask = mask << 4 | (unsigned long long)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return mask >> (sig - 1) & 1;
+}
+
+bool st_blocked_somewhere(int sig)
+{
+	return each_thread(blocks, &sig) > 0;
+}
+
+static int signal_one(int tid, void *arg)
+{
+	int *news = arg;
+
+	for (int i = 0; i < count; i++)
+		if (parked[i].tid == tid)
+			return 0;
+	if (count == PARK_MAX)
+		return -EBUSY;
+	parked[count].tid = tid;
+	parked[count].acked = 0;
+	__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+	if (st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, signal_number))
+		__atomic_store_n(&parked[count - 1].acked, -1, __ATOMIC_RELEASE);
+	++*news;
+	return 0;
+}
+
+static bool ended(int tid)
+{
+	return st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, 0) == -ESRCH;
+}
+
+int st_park(void)
+{
+	int news, ret = init();
+
+	if (ret)
+		return ret;
+	__atomic_store_n(&count, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+	do {
+		struct timespec end, now;
+
+		news = 0;
+		ret = each_thread(signal_one, &news);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		for (int i = 0; !ret && i < count; i++) {
+			while (!__atomic_load_n(&parked[i].acked, __ATOMIC_ACQUIRE)) {
+				if (ended(parked[i].tid)) {
+					parked[i].acked = -1;
+					break;
+				}
+				clock_gettime(CLOCK_MONOTONIC, &now);
+				if ((now.tv_sec - end.tv_sec) * 1000 + (now.tv_nsec - end.tv_nsec) / 1000000 > PARK_MS) {
+					ret = -EBUSY;
+					break;
+				}
+				nap(20000);
+			}
+		}
+	} while (!ret && news);
+	if (ret)
+		st_unpark();
+	return ret;
+}
+
+void st_unpark(void)
+{
+	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+	st_syscall3(__NR_futex, &generation, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX);
+}
+
+static unsigned long *context_pc(ucontext_t *uc)
+{
+#if defined(__x86_64__)
+	return (unsigned long *)&uc->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return (unsigned long *)&uc->uc_mcontext.pc;
+#else
+	return (unsigned long *)&uc->uc_mcontext.arm_pc;
+#endif
+}
+
+static unsigned long context_sp(ucontext_t *uc)
+{
+#if defined(__x86_64__)
+	return (unsigned long)uc->uc_mcontext.gregs[REG_RSP];
+#elif defined(__aarch64__)
+	return uc->uc_mcontext.sp;
+#else
+	return uc->uc_mcontext.arm_sp;
+#endif
+}
+
+/* The edit with addr < pc < addr + length of the old instructions, or NULL. */
+static const struct st_edit *inside(const struct st_edit *edit, size_t n, unsigned long pc)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (edit[mid].addr < pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	/* edit[lo - 1] is the last that begins below pc; instructions that begin in the changed bytes are inside */
+	if (!lo || edit[lo - 1].insns < 2 || pc - edit[lo - 1].addr >= edit[lo - 1].len)
+		return NULL;
+	return &edit[lo - 1];
+}
+
+static unsigned long hex(const char **p)
+{
+	unsigned long v = 0;
+
+	for (; (**p >= '0' && **p <= '9') || (**p >= 'a' && **p <= 'f'); ++*p)
+		v = v << 4 | (unsigned long)(**p <= '9' ? **p - '0' : **p - 'a' + 10);
+	return v;
+}
+
+/* End of the mapping that holds sp, by the maps read into buffer; sp if it is in none. */
+static unsigned long stack_end(unsigned long sp)
+{
+	for (const char *p = buffer; *p;) {
+		unsigned long start = hex(&p), end;
+
+		p++;
+		end = hex(&p);
+		if (sp >= start && sp < end)
+			return end;
+		while (*p && *p++ != '\n')
+			;
+	}
+	return sp;
+}
+
+bool st_park_clear(const struct st_edit *edit, size_t n)
+{
+	bool any = false;
+	unsigned long lowest, highest;
+
+	for (size_t i = 0; i < n; i++)
+		any |= edit[i].insns > 1;
+	if (!any)
+		return true;
+	lowest = edit[0].addr;
+	highest = edit[n - 1].addr + edit[n - 1].len;
+	read_file("/proc/self/maps", buffer, sizeof(buffer));
+	for (int i = 0; i < count; i++) {
+		unsigned long sp, end;
+
+		if (parked[i].acked != generation)
+			continue;
+		sp = context_sp(parked[i].uc) & ~(sizeof(long) - 1);
+		end = stack_end(sp);
+		if (end - sp > SCAN_MAX)
+			end = sp + SCAN_MAX;
+		for (; sp < end; sp += sizeof(long)) {
+			unsigned long w = *(unsigned long *)sp;
+
+			if (w > lowest && w < highest && inside(edit, n, w))
+				return false;
+		}
+	}
+	for (int i = 0; i < count; i++) {
+		const struct st_edit *e;
+		unsigned long *pc;
+
+		if (parked[i].acked != generation)
+			continue;
+		pc = context_pc(parked[i].uc);
+		e = inside(edit, n, *pc);
+		if (!e)
+			continue;
+		for (int k = 1; k < e->insns; k++)
+			if (*pc == e->addr + e->offs[k])
+				*pc = e->to[k] & ~(unsigned long)(sizeof(long) == 4);
+	}
+	return true;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Waiting for the threads that are in a hook: the slow side of thread.h. */
+#ifndef ST_ENGINE_WAIT_H
+#define ST_ENGINE_WAIT_H
+
+#include <stdbool.h>
+
+/*
+ * Returns when every dispatch that was running, and could have read a list of hooks changed before the call, has ended. The
+ * process must be registered for MEMBARRIER_CMD_PRIVATE_EXPEDITED. Not from a hook.
+ */
+void st_threads_wait(void) __attribute__((visibility("hidden")));
+
+/* Is the calling thread in a hook? */
+bool st_threads_in_hook(void) __attribute__((visibility("hidden")));
+
+/* To be called in the child of a fork, before anything is hooked or unhooked there. */
+void st_threads_after_fork(void) __attribute__((visibility("hidden")));
+
+#endif
