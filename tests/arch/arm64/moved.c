@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * AArch64, runs on any host: each row of the relocation table, many random instructions of each, executed in place and
+ * executed as st_arch_stub() moved it, in an emulator (Unicorn). All registers, flags, pc and memory must be the same
+ * after both; only x17 may differ, and only where a call or tail call needs a far jump. Fails if a row was not reached.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <unicorn/unicorn.h>
+
+#include "engine/arch.h"
+#include "engine/arch/arm64/relocate.h"
+
+#define SITE_PAGE	0x400000000ul
+#define SITE		(SITE_PAGE + 0x100000)	/* literals are within 1 MiB of it */
+#define SITE_SIZE	0x300000ul
+#define DATA		0x600000000ul
+#define DATA_SIZE	0x10000ul
+#define REACH		(112ul << 20)
+
+static unsigned int failures;
+/* conditional branches executed, by whether they were taken */
+static unsigned long conditional[2];
+
+static uint64_t rnd(void)
+{
+	static uint64_t s = 0x9e3779b97f4a7c15ull;
+	uint64_t z = (s += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+__attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (failures++ > 20)
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+struct state {
+	uint64_t x[31], sp, pc, nzcv;
+	uint64_t q[32][2];
+};
+
+/* x0 to x30, sp, pc, nzcv, q0 ... */
+static const uint64_t *words(const struct state *s)
+{
+	return (const uint64_t *)s;
+}
+
+static int reg_x(unsigned int i)
+{
+	return i < 29 ? UC_ARM64_REG_X0 + (int)i : i == 29 ? UC_ARM64_REG_X29 : UC_ARM64_REG_X30;
+}
+
+static void load(uc_engine *uc, const struct state *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < 31; i++)
+		uc_reg_write(uc, reg_x(i), &s->x[i]);
+	for (i = 0; i < 32; i++)
+		uc_reg_write(uc, UC_ARM64_REG_Q0 + (int)i, s->q[i]);
+	uc_reg_write(uc, UC_ARM64_REG_SP, &s->sp);
+	uc_reg_write(uc, UC_ARM64_REG_NZCV, &s->nzcv);
+}
+
+static void save(uc_engine *uc, struct state *s)
+{
+	unsigned int i;
+
+	memset(s, 0, sizeof(*s));
+	for (i = 0; i < 31; i++)
+		uc_reg_read(uc, reg_x(i), &s->x[i]);
+	for (i = 0; i < 32; i++)
+		uc_reg_read(uc, UC_ARM64_REG_Q0 + (int)i, s->q[i]);
+	uc_reg_read(uc, UC_ARM64_REG_SP, &s->sp);
+	uc_reg_read(uc, UC_ARM64_REG_NZCV, &s->nzcv);
+	uc_reg_read(uc, UC_ARM64_REG_PC, &s->pc);
+	s->nzcv &= 0xf0000000;
+}
+
+/* Where the code may not go on: the emulator would fetch what is not there. */
+struct bounds {
+	uint64_t from, to;
+};
+
+static void on_insn(uc_engine *uc, uint64_t addr, uint32_t size, void *arg)
+{
+	struct bounds *b = arg;
+
+	(void)size;
+	if (addr < b->from || addr >= b->to)
+		uc_emu_stop(uc);
+}
+
+static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *arg)
+{
+	(void)uc, (void)type, (void)addr, (void)size, (void)value, (void)arg;
+	return false;
+}
+
+static uint8_t memory[2][SITE_SIZE + DATA_SIZE];
+static uint8_t pristine[SITE_SIZE + DATA_SIZE];
+
+/* Executes from @from until control leaves [@from, @to); what a fetch failed on counts as left. */
+static uc_err run(uc_engine *uc, struct bounds *bounds, uint64_t from, uint64_t to, const struct state *in,
+		  struct state *out, uint8_t *mem)
+{
+	uc_err err;
+
+	bounds->from = from;
+	bounds->to = to;
+	load(uc, in);
+	err = uc_emu_start(uc, from, 0, 0, 32);
+	if (err == UC_ERR_FETCH_UNMAPPED)
+		err = UC_ERR_OK;
+	save(uc, out);
+	uc_mem_read(uc, SITE_PAGE, mem, SITE_SIZE);
+	uc_mem_read(uc, DATA, mem + SITE_SIZE, DATA_SIZE);
+	return err;
+}
+
+/* What the emulator can't execute in place is compared as bytes. */
+static bool executable(const char *name)
+{
+	static const char *const no[] = { "svc", "hvc", "smc", "sve", "sme", "bc.cond", "braaz/brabz", "braa/brab",
+					  "retaa/retab", "blraaz/blrabz", "blraa/blrab", "msr/mrs/sys", "hint" };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		if (!strcmp(no[i], name))
+			return false;
+	return true;
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static const unsigned long distances[] = { 0x1000000, REACH, -REACH, 0x4000, 0x6f00000, -0x3210000ul };
+
+static uc_engine *uc;
+static struct bounds bounds;
+static unsigned long stub_at[sizeof(distances) / sizeof(distances[0])];
+
+/* Addresses for loads and stores, small numbers, anything; nothing for the branches on zero. */
+static uint64_t value(void)
+{
+	switch (rnd() & 7) {
+	case 0:
+		return 0;
+	case 1:
+		return rnd();
+	case 2:
+		return rnd() & 0xff;
+	default:
+		return DATA + 0x4000 + (rnd() & 0x7ff8);
+	}
+}
+
+static void prepare(uint32_t insn, const struct st_stub *stub)
+{
+	uc_mem_write(uc, SITE_PAGE, pristine, SITE_SIZE);
+	uc_mem_write(uc, DATA, pristine + SITE_SIZE, DATA_SIZE);
+	uc_mem_write(uc, SITE, &insn, 4);
+	uc_mem_write(uc, stub->at, stub->buf, ST_STUB_MAX);
+	uc_ctl_remove_cache(uc, SITE, SITE + 4);
+	uc_ctl_remove_cache(uc, stub->at, stub->at + ST_STUB_MAX);
+}
+
+static void check(const struct st_a64_row *row, uint32_t insn, unsigned long executed[])
+{
+	unsigned int which = rnd() % (sizeof(stub_at) / sizeof(stub_at[0]));
+	struct st_stub stub = { .at = stub_at[which], .site = rnd(), .entry = rnd() };
+	uint8_t code[64], buf[ST_STUB_MAX];
+	struct state in, a, b;
+	struct st_plan plan;
+	unsigned int i;
+	uc_err ea, eb;
+	uint64_t to;
+	int ret;
+
+	for (i = 0; i < sizeof(code); i += 4)
+		memcpy(code + i, "\x1f\x20\x03\xd5", 4);
+	memcpy(code, &insn, 4);
+	ret = st_arch_plan(&plan, code, SITE, sizeof(code), sizeof(code), ST_ISA_NATIVE);
+	if (st_a64_why(row->form)) {
+		if (ret != -ENOTSUP || plan.kind != ST_KIND_NO || !plan.why)
+			fail("%s %08x: not refused", row->name, insn);
+		return;
+	}
+	if (st_a64_target(insn, SITE, &to) && to == SITE) {
+		if (ret != -ENOTSUP || !plan.why || !strstr(plan.why, "loop"))
+			fail("%s %08x: a loop was not refused", row->name, insn);
+		return;
+	}
+	if (ret || plan.addr != SITE || plan.len != 4 || get32(plan.orig) != insn) {
+		fail("%s %08x: plan: %d", row->name, insn, ret);
+		return;
+	}
+	memset(buf, 0xa5, sizeof(buf));
+	stub.buf = buf;
+	ret = st_arch_stub(&plan, &stub);
+	if (ret || stub.size > ST_STUB_MAX || stub.map[0] != stub.resume) {
+		fail("%s %08x: stub: %d", row->name, insn, ret);
+		return;
+	}
+	for (i = stub.size; i < sizeof(buf); i++)
+		if (buf[i] != 0xa5)
+			fail("%s %08x: wrote behind its end", row->name, insn);
+	if (!executable(row->name)) {
+		uint32_t want = row->form == ST_A64_BLR ? insn & ~(1u << 21) : insn;
+
+		if (row->form == ST_A64_COND)
+			want = (insn & ~0xffffe0u) | 2 << 5;
+		if (get32(buf + stub.resume + (row->form == ST_A64_BLR) * 4) != want)
+			fail("%s %08x: copied wrong", row->name, insn);
+		if (row->form == ST_A64_COPY && get32(buf + stub.resume + 4) !=
+		    st_a64_branch(stub.at + stub.resume + 4, SITE + 4))
+			fail("%s %08x: does not go back", row->name, insn);
+		executed[row - st_a64_rows]++;
+		return;
+	}
+
+	for (i = 0; i < 31; i++)
+		in.x[i] = value();
+	for (i = 0; i < 64; i++)
+		in.q[i / 2][i & 1] = rnd();
+	in.sp = DATA + 0x8000 + (rnd() & 0x7f0);
+	in.nzcv = rnd() & 0xf0000000;
+
+	prepare(insn, &stub);
+	ea = run(uc, &bounds, SITE, SITE + 4, &in, &a, memory[0]);
+	prepare(insn, &stub);
+	eb = run(uc, &bounds, stub.at + stub.resume, stub.at + stub.size, &in, &b, memory[1]);
+
+	if (ea != UC_ERR_OK) {
+		/* unallocated, or a fault: then in the stub too */
+		if (eb == UC_ERR_OK)
+			fail("%s %08x: faults in place (%s) but not moved", row->name, insn, uc_strerror(ea));
+		return;
+	}
+	if (eb != UC_ERR_OK) {
+		fail("%s %08x at %lx: %s", row->name, insn, stub.at, uc_strerror(eb));
+		return;
+	}
+	executed[row - st_a64_rows]++;
+	if (row->form == ST_A64_COND || row->form == ST_A64_TEST)
+		conditional[a.pc != SITE + 4]++;
+	if (row->form == ST_A64_B || row->form == ST_A64_BL) {
+		int64_t far = (int64_t)(a.pc - stub.at);
+
+		if (far > (127l << 20) || far < -(127l << 20))
+			b.x[17] = a.x[17];
+	}
+	/* the slot that the moved code borrows is below sp again, where nothing counts */
+	if (row->form == ST_A64_LOADV || row->form == ST_A64_LOAD)
+		memcpy(memory[1] + SITE_SIZE + (in.sp - DATA) - 16, pristine + SITE_SIZE + (in.sp - DATA) - 16, 16);
+	if (memcmp(&a, &b, sizeof(a))) {
+		fail("%s %08x at %lx: registers differ", row->name, insn, stub.at);
+		for (i = 0; i < 34; i++)
+			if (words(&a)[i] != words(&b)[i] && failures < 20)
+				fprintf(stderr, "  %u: %lx %lx\n", i, words(&a)[i], words(&b)[i]);
+	}
+	if (memcmp(memory[0], memory[1], sizeof(memory[0])))
+		fail("%s %08x at %lx: memory differs", row->name, insn, stub.at);
+}
+
+/* Offsets are small at times, so that loops and self-references come up. */
+static uint32_t instruction(const struct st_a64_row *row)
+{
+	uint32_t insn = (uint32_t)rnd();
+
+	if (!(rnd() & 7))
+		insn &= 0x1f;
+	return (insn & ~row->mask) | row->value;
+}
+
+static void expect(bool ok, const char *what)
+{
+	if (!ok)
+		fail("%s", what);
+}
+
+/* What is not about one instruction. */
+static void plans(void)
+{
+	static const uint32_t pads[] = { 0xd503241f, 0xd503245f, 0xd503249f, 0xd50324df };
+	uint32_t code[4] = { 0xd503201f, 0xd503201f, 0xd2800000, 0xd65f03c0 };
+	uint8_t buf[ST_STUB_MAX], jump[ST_JUMP_MAX];
+	struct st_stub stub = { .buf = buf };
+	struct st_plan plan;
+	unsigned int i;
+
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.kind == ST_KIND_NOP &&
+	       plan.live && plan.addr == SITE && plan.func == SITE && plan.jump == 4, "NOP site");
+	for (i = 0; i < 4; i++) {
+		code[0] = pads[i];
+		expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) &&
+		       plan.kind == ST_KIND_NOP && plan.addr == SITE + 4 && plan.func == SITE, "behind a pad");
+	}
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 4, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why, "only a pad");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 0, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why, "empty");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE + 2, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "odd address");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_A32) == -ENOTSUP, "A32");
+
+	/* a loop to the first instruction; to a pad it is a call of itself */
+	code[0] = 0xd1000400;			/* sub	x0, x0, #1 */
+	code[1] = 0xb5ffffe0;			/* cbnz	x0, .-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why &&
+	       strstr(plan.why, "loop"), "loop");
+	code[1] = 0x97ffffff;			/* bl	.-4 */
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.kind == ST_KIND_MOVE &&
+	       !plan.live && plan.falls, "recursion");
+	code[0] = 0xd503245f;
+	code[1] = 0xd1000400;
+	code[2] = 0x17fffffe;			/* b	.-8 */
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.addr == SITE + 4, "tail call");
+	code[2] = 0x17ffffff;			/* b	.-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "loop behind a pad");
+	code[1] = 0xd503201f;
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE), "tail call to a NOP");
+	code[2] = 0x54ffffe0;			/* b.eq	.-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "loop to a NOP");
+
+	/* reach */
+	code[0] = 0xd503201f;
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 4, 4, ST_ISA_NATIVE), "one instruction");
+	stub.at = SITE + st_arch_reach(ST_ISA_NATIVE);
+	expect(!st_arch_stub(&plan, &stub), "reach up");
+	stub.at += 16;
+	expect(st_arch_stub(&plan, &stub) == -ERANGE, "too far up");
+	stub.at = SITE - st_arch_reach(ST_ISA_NATIVE);
+	expect(!st_arch_stub(&plan, &stub), "reach down");
+	stub.at -= 16;
+	expect(st_arch_stub(&plan, &stub) == -ERANGE, "too far down");
+	expect(!st_arch_jump(&plan, SITE + (128ul << 20) - 4, jump) && get32(jump) == 0x15ffffff, "jump up");
+	expect(!st_arch_jump(&plan, SITE - (128ul << 20), jump) && get32(jump) == 0x16000000, "jump down");
+	expect(st_arch_jump(&plan, SITE + (128ul << 20), jump) == -ERANGE, "jump too far up");
+	expect(st_arch_jump(&plan, SITE - (128ul << 20) - 4, jump) == -ERANGE, "jump too far down");
+
+	/* veneers, on both alignments */
+	expect(st_arch_veneer(ST_ISA_NATIVE, SITE, SITE + 64, buf) == 4 && get32(buf) == 0x14000010, "near veneer");
+	for (i = 0; i < 8; i += 4) {
+		unsigned long to = 0x123456789abcdef0ul;
+		struct state in = { 0 }, out;
+		size_t len = st_arch_veneer(ST_ISA_NATIVE, stub_at[0] + i, to, buf);
+
+		in.x[16] = 1;
+		in.sp = DATA + 0x8000;
+		expect(len == 16 || len == 20, "veneer's length");
+		uc_mem_write(uc, stub_at[0] + i, buf, len);
+		uc_ctl_remove_cache(uc, stub_at[0], stub_at[0] + 64);
+		run(uc, &bounds, stub_at[0] + i, stub_at[0] + i + len, &in, &out, memory[0]);
+		in.x[17] = to;
+		in.pc = to;
+		expect(!memcmp(&in, &out, sizeof(in)), "far veneer");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 40, i, total = 0;
+	unsigned long *executed = calloc(st_a64_nrows, sizeof(*executed));
+	unsigned int row, missed = 0;
+	uc_hook hook, fetch;
+
+	if (uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &uc) || uc_mem_map(uc, SITE_PAGE, SITE_SIZE, UC_PROT_ALL) ||
+	    uc_mem_map(uc, DATA, DATA_SIZE, UC_PROT_READ | UC_PROT_WRITE) ||
+	    uc_hook_add(uc, &hook, UC_HOOK_CODE, (void *)on_insn, &bounds, 1, 0) ||
+	    uc_hook_add(uc, &fetch, UC_HOOK_MEM_FETCH_UNMAPPED, (void *)on_fetch, NULL, 1, 0)) {
+		fprintf(stderr, "no emulator\n");
+		return 1;
+	}
+	for (i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
+		stub_at[i] = SITE + distances[i];
+		if (distances[i] == 0x4000)
+			continue;	/* inside the site's own map */
+		if (uc_mem_map(uc, stub_at[i] & ~4095ul, 4096, UC_PROT_ALL)) {
+			fprintf(stderr, "can't map %lx\n", stub_at[i]);
+			return 1;
+		}
+	}
+	for (i = 0; i < sizeof(pristine); i++)
+		pristine[i] = (uint8_t)rnd();
+	for (row = 0; row < st_a64_nrows; row++) {
+		const struct st_a64_row *r = &st_a64_rows[row];
+		unsigned long hits = 0, tries = 0;
+
+		while (hits < rounds && tries++ < rounds * 200) {
+			uint32_t insn = instruction(r);
+
+			/* BTI is no first instruction: plans() */
+			if (st_a64_row(insn) != r || (insn & 0xffffff3f) == 0xd503241f)
+				continue;
+			check(r, insn, executed);
+			hits++;
+		}
+		if (!hits || (!st_a64_why(r->form) && !executed[row])) {
+			fprintf(stderr, "%s: no instruction of this row was %s\n", r->name, hits ? "executed" : "made");
+			missed++;
+		}
+		total += executed[row];
+	}
+	plans();
+	expect(conditional[0] > rounds && conditional[1] > rounds, "branches both ways");
+	printf("%u rows, %lu instructions compared, %u rows missed, %u failures\n", st_a64_nrows, total, missed,
+	       failures);
+	return failures || missed;
+}
