@@ -139,4 +139,10 @@ size_t st_arch_veneer(enum st_isa isa, unsigned long at, unsigned long to, uint8
  */
 unsigned long st_arch_reach(enum st_isa isa);
 
+/**
+ * st_arch_init() - learn what vector state st_dispatch_vector has to keep
+ * @hwcap: AT_HWCAP of the process
+ */
+void st_arch_init(unsigned long hwcap);
+
 #endif

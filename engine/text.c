@@ -28,8 +28,6 @@
 #define TRIES 20
 #define BREAKPOINT 0xcc
 
-static unsigned long page_size;
-
 void st_text_sync(void)
 {
 	st_syscall2(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0);
@@ -39,40 +37,10 @@ int st_text_init(void)
 {
 	long ret;
 
-	page_size = (unsigned long)sysconf(_SC_PAGESIZE);
 	ret = st_syscall2(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0);
 	if (!ret)
 		ret = st_syscall2(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0);
 	return (int)ret;
-}
-
-static unsigned long page_of(unsigned long addr)
-{
-	return addr & ~(page_size - 1);
-}
-
-/* The edits whose bytes lie on pages without a gap between: [i, result). */
-static size_t run_of_pages(const struct st_edit *edit, size_t i, size_t n)
-{
-	unsigned long last = page_of(edit[i].addr + edit[i].len - 1);
-
-	for (i++; i < n && page_of(edit[i].addr) <= last + page_size; i++)
-		last = page_of(edit[i].addr + edit[i].len - 1);
-	return i;
-}
-
-static int protect(const struct st_edit *edit, size_t n, int prot)
-{
-	for (size_t i = 0, end; i < n; i = end) {
-		unsigned long start;
-
-		end = run_of_pages(edit, i, n);
-		start = page_of(edit[i].addr);
-		if (st_syscall3(__NR_mprotect, start,
-				page_of(edit[end - 1].addr + edit[end - 1].len - 1) + page_size - start, prot))
-			return -EPERM;
-	}
-	return 0;
 }
 
 #if defined(__x86_64__)
@@ -142,7 +110,7 @@ static int own_breakpoints(void)
 	return sigaction(SIGTRAP, &sa, NULL) ? -errno : 0;
 }
 
-/* part 0: breakpoints; 1: all but the first byte; 2: the first byte; 3: everything, nobody is looking */
+/* part 0: breakpoints; 1: all but the first byte; 2: the first byte; 3: everything, nobody is looking; 4: undo 0 */
 static void put(uint8_t *to, const struct st_edit *e, int part)
 {
 	switch (part) {
@@ -154,6 +122,9 @@ static void put(uint8_t *to, const struct st_edit *e, int part)
 		break;
 	case 2:
 		to[0] = e->new[0];
+		break;
+	case 4:
+		to[0] = e->old[0];
 		break;
 	default:
 		memcpy(to, e->new, e->len);
@@ -195,6 +166,8 @@ static int write_live(const struct st_edit *edit, size_t n)
 	st_text_sync();
 	for (int part = 0; part < 3 && !ret; part++) {
 		ret = write_part(edit, n, part);
+		if (ret && part == 0)
+			write_part(edit, n, 4);
 		st_text_sync();
 	}
 	/*
@@ -233,6 +206,37 @@ static bool may_be_live(void)
 
 #else
 
+static unsigned long page_size;
+
+static unsigned long page_of(unsigned long addr)
+{
+	return addr & ~(page_size - 1);
+}
+
+/* The edits whose bytes lie on pages without a gap between: [i, result). */
+static size_t run_of_pages(const struct st_edit *edit, size_t i, size_t n)
+{
+	unsigned long last = page_of(edit[i].addr + edit[i].len - 1);
+
+	for (i++; i < n && page_of(edit[i].addr) <= last + page_size; i++)
+		last = page_of(edit[i].addr + edit[i].len - 1);
+	return i;
+}
+
+static int protect(const struct st_edit *edit, size_t n, int prot)
+{
+	for (size_t i = 0, end; i < n; i = end) {
+		unsigned long start;
+
+		end = run_of_pages(edit, i, n);
+		start = page_of(edit[i].addr);
+		if (st_syscall3(__NR_mprotect, start,
+				page_of(edit[end - 1].addr + edit[end - 1].len - 1) + page_size - start, prot))
+			return -EPERM;
+	}
+	return 0;
+}
+
 static void write_one(const struct st_edit *e)
 {
 	if (e->len == 4 && e->addr % 4 == 0) {
@@ -261,6 +265,7 @@ static int write_stopped(const struct st_edit *edit, size_t n)
 
 static int open_text(const struct st_edit *edit, size_t n)
 {
+	page_size = (unsigned long)sysconf(_SC_PAGESIZE);
 	return protect(edit, n, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
@@ -278,7 +283,7 @@ static bool may_be_live(void)
 
 static int edit_stopped(const struct st_edit *edit, size_t n)
 {
-	struct timespec { long sec, nsec; } pause = { 0, 1000000 };
+	struct { long sec, nsec; } pause = { 0, 1000000 };
 
 	for (int i = 0; i < TRIES; i++) {
 		int ret = st_park();

@@ -29,6 +29,9 @@ extern "C" {
 
 struct st_hook;
 
+/* What is declared here is what the shared library exports. */
+#pragma GCC visibility push(default)
+
 /**
  * typedef st_hook_fn - what a hook does at a site
  * @hook: the hook, so that one callback may serve several
@@ -119,7 +122,8 @@ int st_hook_register(struct st_hook *hook);
  * When it returns, no thread is in the callback and none will enter it: the caller may free @hook and unload the code.
  * A site that has no other hook holds its original bytes again.
  *
- * Return: 0, or -EINVAL if @hook is not registered, -EDEADLK if called from a hook.
+ * Return: 0, or -EINVAL if @hook is not registered, -EDEADLK if called from a hook, -EBUSY if a thread could not be
+ *	stopped where that is needed: @hook is then still registered, try again; -ENOMEM likewise.
  * Context: as st_hook_register(); waits for threads that are in the callback.
  */
 int st_hook_unregister(struct st_hook *hook);
@@ -142,6 +146,8 @@ int st_hook_refused(const struct st_hook *hook, unsigned int i, unsigned long *f
  * Return: a sentence, never NULL; "" when nothing failed. Valid until the next call for @hook.
  */
 const char *st_hook_reason(const struct st_hook *hook);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -161,3 +161,4 @@ st_entry:
 	iretq
 	.cfi_endproc
 	.size	st_entry, . - st_entry
+	.section .note.GNU-stack, "", @progbits

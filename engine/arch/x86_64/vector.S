@@ -129,3 +129,4 @@ st_dispatch_vector:
 	jmp	6b
 	.cfi_endproc
 	.size	st_dispatch_vector, . - st_dispatch_vector
+	.section .note.GNU-stack, "", @progbits

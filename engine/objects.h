@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ELF objects of this process and their functions, read from their files. */
+#ifndef ST_ENGINE_OBJECTS_H
+#define ST_ENGINE_OBJECTS_H
+
+#include <stddef.h>
+#include <stdbool.h>
+#include <engine/arch.h>
+
+/**
+ * struct st_function - a function of a mapped object
+ * @addr: where it is (no Thumb bit)
+ * @size: its length, by its symbol
+ * @room: bytes up to the next function or the end of the section
+ * @isa: of its code
+ * @name: as in the symbol table, NULL if it only has a record in __patchable_function_entries
+ */
+struct st_function {
+	unsigned long addr;
+	size_t size;
+	size_t room;
+	enum st_isa isa;
+	const char *name;
+};
+
+/**
+ * struct st_objects - what is mapped now
+ * @list: the objects; valid until st_objects_free()
+ */
+struct st_object {
+	struct st_object *next;
+	char *name;			/* file name without folder */
+	unsigned long base, start, end;	/* load bias; first and last+1 mapped address */
+	struct st_function *fn;		/* sorted by address */
+	size_t count;
+	char *strings;			/* what the names point into */
+};
+
+/* Reads the symbols of every object that dl_iterate_phdr() shows. NULL on lack of memory. */
+struct st_object *st_objects_read(void) __attribute__((visibility("hidden")));
+void st_objects_free(struct st_object *list) __attribute__((visibility("hidden")));
+
+/* The function at, or around, an address. */
+const struct st_function *st_objects_find(const struct st_object *list, unsigned long addr)
+	__attribute__((visibility("hidden")));
+
+#endif
