@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The Debian packages that each command of ./dev needs, and how they get onto the machine: only what is missing, said
+# before it is done, and never a service started or enabled.
+
+# Here is the place to add one. Everything is in bookworm's main archive.
+PACKAGES_NATIVE='gcc libc6-dev binutils meson ninja-build pkg-config python3 libelf-dev libdw-dev zlib1g-dev'
+PACKAGES_CROSS='gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-aarch64-linux-gnu
+	g++-aarch64-linux-gnu libc6-dev-arm64-cross debian-archive-keyring'
+PACKAGES_DEMO='redis-server redis-tools'
+PACKAGES_TEST='g++ clang musl-tools gdb mandoc qemu-user qemu-system-arm libzydis-dev libcapstone-dev libunicorn-dev
+	redis-server redis-tools'
+PACKAGES_BENCH='clang redis-server redis-tools'
+PACKAGES_FUZZ='clang libzydis-dev libcapstone-dev'
+PACKAGES_FORMAT='clang-format'
+
+# Prints those of the packages that are not installed.
+missing_packages()
+{
+	local name
+
+	for name in "$@"; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || echo "$name"
+	done | sort -u
+}
+
+# The services that a package of ours brings; they are left disabled when we are who installed them.
+package_service()
+{
+	case $1 in
+	redis-server) echo redis-server ;;
+	esac
+}
+
+# As root: installs packages, with every door shut through which a service might start. Debian asks policy-rc.d before
+# a maintainer script starts anything; RUNLEVEL=1 says the same to scripts that do not ask.
+install_as_root()
+{
+	local guard=/usr/sbin/policy-rc.d ours= name service unit
+
+	if [ ! -e "$guard" ]; then
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$guard"
+		chmod 755 "$guard"
+		ours=y
+	fi
+	export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive LC_ALL=C
+	# A list that fails is a warning: another one may have the package.
+	apt-get -q -o DPkg::Lock::Timeout=600 update >&2 || echo "warning: apt-get update failed" >&2
+	apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
+		install -y --no-install-recommends "$@" >&2 || return
+	for name in "$@"; do
+		service=$(package_service "$name")
+		[ -n "$service" ] || continue
+		unit=$service.service
+		if [ -d /run/systemd/system ]; then
+			systemctl disable "$unit" >&2 || true
+		fi
+		deb-systemd-helper disable "$unit" >&2 || true
+		update-rc.d "$service" disable >&2 || true
+	done
+	if [ -n "$ours" ]; then
+		rm -f "$guard"
+		trap - EXIT
+	fi
+}
+
+# need PACKAGE…: sees to it that they are installed, or says how.
+need()
+{
+	local missing
+
+	command -v dpkg-query >/dev/null || die "this is not Debian; install what these packages hold: $*"
+	missing=$(missing_packages "$@" | tr '\n' ' ')
+	missing=${missing% }
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" = 0 ]; then
+		say "installing: $missing"
+		(install_as_root $missing) || die "could not install: $missing (see apt's words above)"
+	elif sudo -n true 2>/dev/null; then
+		say "installing (with sudo): $missing"
+		sudo -n bash -c "$(declare -f package_service install_as_root); install_as_root \"\$@\"" \
+			install $missing || die "could not install: $missing (see apt's words above)"
+	else
+		die "some Debian packages are missing and only root may install them; run: " \
+			"apt-get install --no-install-recommends $missing"
+	fi
+	missing=$(missing_packages "$@" | tr '\n' ' ')
+	[ -z "$missing" ] || die "apt reported success, but these are not installed: $missing"
+}
