@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sidetrack detach: everything out of a process. Done also when there is nothing.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <process/session.h>
+#include "cli.h"
+
+const char cli_detach_help[] =
+	"sidetrack detach -p PID\n"
+	"\n"
+	"Removes everything that sidetrack has in a process: probes (also those that another sidetrack is printing),\n"
+	"patches, and the agent. Afterwards the code of the process is byte for byte what its files hold.\n"
+	"\n"
+	"    -p PID     the process\n"
+	"    --json     no effect: there is no output\n"
+	"\n"
+	"Example:\n"
+	"    sidetrack detach -p $(pidof redis-server)\n";
+
+int cli_detach(int argc, char **argv)
+{
+	static const struct option options[] = { CLI_OPTIONS_ALL, { 0 } };
+	char err[ST_ERR_MAX] = "";
+	struct st_session *s;
+	int pid = 0, c, ret, status = CLI_DONE;
+
+	cli_options_begin();
+	while ((c = getopt_long(argc, argv, "p:", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			pid = cli_pid(optarg);
+			if (!pid)
+				return CLI_USAGE;
+			break;
+		case CLI_OPT_JSON:
+			cli_json = true;
+			break;
+		case CLI_OPT_HELP:
+			return cli_show_help();
+		default:
+			return cli_bad_option(argc, argv);
+		}
+	}
+	if (optind != argc)
+		return cli_usage("detach: what is '%s'?", argv[optind]);
+	if (!pid)
+		return cli_usage("detach: from which process? (-p PID)");
+	cli_hold_signals();
+	ret = st_session_open(pid, false, &s, err);
+	if (ret == -ENOENT) {
+		cli_say("detach: there is nothing of sidetrack in process %d", pid);
+		return CLI_DONE;
+	}
+	if (ret)
+		return cli_failed(ret, "detach: %s", err);
+	ret = st_session_detach(s);
+	if (ret < 0)
+		status = cli_failed(ret, "detach: %s", st_session_error(s));
+	st_session_close(s);
+	return status;
+}
