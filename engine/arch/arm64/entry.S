@@ -105,7 +105,6 @@ function st_entry
 	 * first, and the copy begins at the start. Each pair is read before anything is written over it.
 	 */
 	sub	x7, x4, #ST_FRAME_SIZE
-	cmp	x7, x20
 	b.lo	.Ldown
 	add	x9, x20, #ST_FRAME_SIZE
 1:	ldp	x10, x11, [x9, #-16]!
