@@ -5,7 +5,7 @@
  * The rule: what the hooks leave in struct st_regs is what the function gets, and at no instruction is anything live
  * below sp, since a signal may come at each. Nothing here has an absolute address: the code is copied into processes.
  */
-#include "../../site.h"
+#include <engine/site.h>
 #include "frame.h"
 
 /* BTI C, for assemblers that do not know it; HINT space, so a NOP where there is no BTI (Arm ARM C6.2.46) */
@@ -140,29 +140,6 @@ function st_entry
 	br	x17
 end st_entry
 
-/* What st_arch_vector says the processor has besides q0 to q31 */
-#define VECTOR_SVE	0		/* bit numbers */
-#define VECTOR_SME	1
-
-/*
- * st_arch_init - void st_arch_init(unsigned long hwcap)
- * x0: AT_HWCAP
- *
- * SME is in AT_HWCAP2 or, to whom HWCAP_CPUID is given, in the kernel's view of ID_AA64PFR1_EL1 (Linux
- * Documentation/arm64/cpu-feature-registers.rst), which needs no second argument.
- */
-function st_arch_init
-	ubfx	x1, x0, #22, #1			/* HWCAP_SVE */
-	tbz	x0, #11, 1f			/* HWCAP_CPUID */
-	mrs	x2, id_aa64pfr1_el1
-	tst	x2, #0xf << 24			/* SME */
-	cset	x2, ne
-	orr	x1, x1, x2, lsl #VECTOR_SME
-1:	adrp	x3, st_arch_vector
-	str	w1, [x3, #:lo12:st_arch_vector]
-	ret
-end st_arch_init
-
 	/* op q0 to q31, 16 bytes each from sp */
 	.macro	vectors op
 	\op	q0, q1, [sp, #0]
@@ -251,10 +228,10 @@ function st_dispatch_vector
 
 	.arch_extension sve
 .Lscalable:
-	tbz	w4, #VECTOR_SME, 1f
+	tbz	w4, #ST_VECTOR_SME, 1f
 	mrs	x5, s3_3_c4_c2_2		/* SVCR */
 	tbnz	x5, #0, .Lstreaming		/* SVCR.SM */
-	tbz	w4, #VECTOR_SVE, .Lfixed
+	tbz	w4, #ST_VECTOR_SVE, .Lfixed
 1:	scalable_room
 	predicates str
 	rdffr	p0.b
@@ -284,16 +261,7 @@ function st_dispatch_vector
 end st_dispatch_vector
 
 	.hidden	st_dispatch
-
-	/* 0 until st_arch_init(): q0 to q31 are saved. In .data so that a flat copy of the code has it. */
-	.data
-	.balign	4
-	.globl	st_arch_vector
 	.hidden	st_arch_vector
-	.type	st_arch_vector, %object
-st_arch_vector:
-	.word	0
-	.size	st_arch_vector, 4
 
 #ifdef __ARM_FEATURE_BTI_DEFAULT
 	/* What has no landing pad here is not reached by indirect branches. */

@@ -19,6 +19,10 @@
 #define ST_FRAME_PSTATE	264
 #define ST_FRAME_SIZE	272
 
+/* Bits of st_arch_vector, by number: what there is besides q0 to q31. */
+#define ST_VECTOR_SVE	0
+#define ST_VECTOR_SME	1
+
 #if !defined(__ASSEMBLER__) && defined(__aarch64__)
 #include <stddef.h>
 #include <sidetrack/regs.h>

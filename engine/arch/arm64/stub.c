@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../../arch.h"
+#include <engine/arch.h>
 #include "frame.h"
 #include "relocate.h"
 

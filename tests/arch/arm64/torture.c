@@ -30,7 +30,6 @@
 #include "engine/site.h"
 #include "torture.h"
 
-void st_arch_init(unsigned long hwcap);
 extern unsigned int st_arch_vector;
 
 #define general __attribute__((target("general-regs-only"), noinline))
