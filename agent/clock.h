@@ -10,7 +10,7 @@
 #define ST_AGENT_CLOCK_H
 
 #include <stdint.h>
-#include <agent/syscall.h>
+#include <engine/syscall.h>
 
 /* Ticks are nanoseconds of CLOCK_MONOTONIC already, and reading them is a system call. */
 #if defined(__arm__)

@@ -22,7 +22,8 @@
 #define ST_PROBES_MAX	1024
 #define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
-#define ST_LISTS_MAX	131072			/* words for hook lists */
+#define ST_SITE_HOOKS	7			/* hooks on one site */
+#define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
 #define ST_FETCH_MAX	16			/* fetchargs a probe */
 #define ST_DEREF_MAX	6
 #define ST_RING_SIZE	(8u << 20)		/* bytes, a power of two */
@@ -46,12 +47,15 @@ struct st_ctl_site {
 	uint32_t patch;		/* index of the newest enabled patch + 1, or 0 */
 	uint64_t addr, func, size;	/* site, function, its length */
 	uint64_t stub;		/* address of the stub, without Thumb bit */
+	uint32_t moved;		/* offset of the moved instructions in it */
+	uint32_t direct;	/* 1: a jump reaches `redirect`; 0: it goes through the stub */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
 	uint8_t len, jump, insns, pad;
 	uint8_t offs[ST_INSNS_MAX];
 	uint16_t map[ST_INSNS_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];
 	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when changed */
+	unsigned long list[ST_SITE_HOOKS + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
 };
 
 /* ---- probes ---- */
@@ -170,12 +174,13 @@ struct st_ctl {
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
-	uint32_t lists_used, patch_seq;
+	uint32_t patch_seq, pad;
+	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */
+	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
-	unsigned long lists[ST_LISTS_MAX];
 	struct st_ctl_site site[ST_SITES_MAX];
 };
 

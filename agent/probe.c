@@ -10,7 +10,7 @@
 #include <agent/clock.h>
 #include <agent/ctl.h>
 #include <agent/probe.h>
-#include <agent/syscall.h>
+#include <engine/syscall.h>
 
 #define PAGE 4096ul	/* the smallest there is: what is mapped at this grain is mapped at every other */
 #define CPU_UNKNOWN 0xffff
@@ -107,7 +107,8 @@ static inline void copy(uint8_t *to, unsigned long from, unsigned long len)
 }
 
 /*
- * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end of a page is taken
+ * Read memory that may not be there, by a system call. (On AArch64 that may drop the upper part of SVE registers, kernel
+ * Documentation/arch/arm64/sve.rst: there the tool does not install such a probe as ST_HOOK_GENERAL_REGS.) Returns the bytes that could be read: what lies up to the end of a page is taken
  * also if the next page is missing (a string may end there).
  */
 static unsigned long read_memory(const struct hit *hit, void *to, unsigned long addr, unsigned long len)

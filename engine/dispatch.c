@@ -34,7 +34,7 @@ static inline struct st_hook **hooks_of(struct st_site *site)
 	return (*(struct st_hook_list *volatile *)&site->hooks)->hook;
 }
 
-static inline void call(struct st_thread *t, struct st_hook *h, struct st_site *site, struct st_regs *regs)
+static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *site, struct st_regs *regs)
 {
 	int saved;
 
@@ -51,7 +51,7 @@ static inline void call(struct st_thread *t, struct st_hook *h, struct st_site *
  * The thread is in a hook. Is this that hook running into a hooked function, or a signal handler that came on top? The
  * latter is a context of its own, and its frame lies between us and the hook.
  */
-static __attribute__((noinline)) void nested(struct st_thread *t, struct st_site *site, struct st_regs *regs)
+static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *site, struct st_regs *regs)
 {
 	unsigned long outer = t->busy;
 	unsigned long now = (unsigned long)regs;
@@ -90,7 +90,7 @@ static __attribute__((noinline)) void nested(struct st_thread *t, struct st_site
  */
 void st_dispatch(struct st_site *site, struct st_regs *regs)
 {
-	struct st_thread *t = st_thread_self();
+	struct st_slot *t = st_thread_self();
 	struct st_hook **h;
 
 	if (__builtin_expect(!t, 0)) {

@@ -8,7 +8,7 @@
 #include <engine/arch.h>
 
 /**
- * struct st_edit - what changes at one site
+ * struct st_change - what changes at one site
  * @addr: the site
  * @len: bytes that change
  * @live: old and new are each one instruction that may be swapped under running threads (see struct st_plan)
@@ -17,7 +17,7 @@
  *	when no thread can be between two of them
  * @old, @new: the bytes
  */
-struct st_edit {
+struct st_change {
 	unsigned long addr;
 	uint8_t len;
 	bool live;
@@ -39,7 +39,7 @@ struct st_edit {
  * Return: 0, -EBADF, -EPERM when text can't be written, -EBUSY when a thread could not be stopped or brought out.
  * Context: one caller at a time; not from a hook or signal handler; the objects must not be unmapped meanwhile.
  */
-int st_text_edit(const struct st_edit *edit, size_t n, const char **why) __attribute__((visibility("hidden")));
+int st_text_edit(const struct st_change *edit, size_t n, const char **why) __attribute__((visibility("hidden")));
 
 /* Registers the process for membarrier() and finds out how text can be written. 0 or -errno. */
 int st_text_init(void) __attribute__((visibility("hidden")));

@@ -384,9 +384,9 @@ refuse:
 	return NULL;
 }
 
-static struct st_edit edit_of(const struct record *r, bool on)
+static struct st_change edit_of(const struct record *r, bool on)
 {
-	struct st_edit e = {
+	struct st_change e = {
 		.addr = r->plan.addr, .len = r->plan.jump, .resume = r->site.resume,
 		.live = r->plan.live, .insns = on ? r->plan.insns : 1,
 	};
@@ -406,7 +406,7 @@ static struct st_edit edit_of(const struct record *r, bool on)
 
 static int edit_order(const void *a, const void *b)
 {
-	const struct st_edit *x = a, *y = b;
+	const struct st_change *x = a, *y = b;
 
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
@@ -493,7 +493,7 @@ static void undo(struct state *s, struct st_hook *hook)
 
 static int switch_sites(struct state *s, bool on)
 {
-	struct st_edit *edit = malloc((s->count + 1) * sizeof(*edit));
+	struct st_change *edit = malloc((s->count + 1) * sizeof(*edit));
 	const char *why = "";
 	size_t n = 0;
 	int ret = 0;

@@ -255,7 +255,7 @@ static unsigned long context_sp(ucontext_t *uc)
 }
 
 /* The edit with addr < pc < addr + length of the old instructions, or NULL. */
-static const struct st_edit *inside(const struct st_edit *edit, size_t n, unsigned long pc)
+static const struct st_change *inside(const struct st_change *edit, size_t n, unsigned long pc)
 {
 	size_t lo = 0, hi = n;
 
@@ -298,7 +298,7 @@ static unsigned long stack_end(unsigned long sp)
 	return sp;
 }
 
-bool st_park_clear(const struct st_edit *edit, size_t n)
+bool st_park_clear(const struct st_change *edit, size_t n)
 {
 	bool any = false;
 	unsigned long lowest, highest;
@@ -327,7 +327,7 @@ bool st_park_clear(const struct st_edit *edit, size_t n)
 		}
 	}
 	for (int i = 0; i < count; i++) {
-		const struct st_edit *e;
+		const struct st_change *e;
 		unsigned long *pc;
 
 		if (parked[i].acked != generation)

@@ -22,7 +22,7 @@ int st_park(void) __attribute__((visibility("hidden")));
  * Are all stopped threads outside the instructions that the edits replace? A thread right between two of them is moved
  * to the copy. Return: false if some thread has a signal frame or other word on its stack that points in there.
  */
-bool st_park_clear(const struct st_edit *edit, size_t n) __attribute__((visibility("hidden")));
+bool st_park_clear(const struct st_change *edit, size_t n) __attribute__((visibility("hidden")));
 
 void st_unpark(void) __attribute__((visibility("hidden")));
 

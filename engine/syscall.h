@@ -2,6 +2,9 @@
 /*
  * System calls without libc: for code that runs where libc must not be called (in a target, in a hook, while threads are
  * stopped). Returns the kernel's value, -errno on failure. Never touches errno.
+ *
+ * On AArch64 a system call may drop the upper part of SVE registers (Linux Documentation/arch/arm64/sve.rst, section 3): where
+ * there is SVE, code that may get here in a hook runs under st_dispatch_vector.
  */
 #ifndef ST_ENGINE_SYSCALL_H
 #define ST_ENGINE_SYSCALL_H

@@ -46,14 +46,14 @@ int st_text_init(void)
 #if defined(__x86_64__)
 
 /* The batch that is being written, for the breakpoint handler. Never freed while it may be looked at: static. */
-static const struct st_edit *volatile batch;
+static const struct st_change *volatile batch;
 static volatile size_t batch_size;
 static struct sigaction next_handler;
 static int mem_fd = -1;
 
-static const struct st_edit *in_batch(unsigned long addr)
+static const struct st_change *in_batch(unsigned long addr)
 {
-	const struct st_edit *edit = batch;
+	const struct st_change *edit = batch;
 	size_t lo = 0, hi = edit ? batch_size : 0;
 
 	while (lo < hi) {
@@ -73,7 +73,7 @@ static void on_breakpoint(int sig, siginfo_t *info, void *context)
 	unsigned long addr = (unsigned long)uc->uc_mcontext.gregs[REG_RIP] - 1;
 
 	if (info->si_code == SI_KERNEL) {	/* int3, and not a signal that was sent */
-		const struct st_edit *e = in_batch(addr);
+		const struct st_change *e = in_batch(addr);
 
 		if (e) {
 			uc->uc_mcontext.gregs[REG_RIP] = (long)e->resume;
@@ -111,7 +111,7 @@ static int own_breakpoints(void)
 }
 
 /* part 0: breakpoints; 1: all but the first byte; 2: the first byte; 3: everything, nobody is looking; 4: undo 0 */
-static void put(uint8_t *to, const struct st_edit *e, int part)
+static void put(uint8_t *to, const struct st_change *e, int part)
 {
 	switch (part) {
 	case 0:
@@ -132,7 +132,7 @@ static void put(uint8_t *to, const struct st_edit *e, int part)
 }
 
 /* One write a run of pages at most, of the bytes from its first site to its last. */
-static int write_part(const struct st_edit *edit, size_t n, int part)
+static int write_part(const struct st_change *edit, size_t n, int part)
 {
 	static uint8_t image[16 * 4096];
 
@@ -155,7 +155,7 @@ static int write_part(const struct st_edit *edit, size_t n, int part)
 	return 0;
 }
 
-static int write_live(const struct st_edit *edit, size_t n)
+static int write_live(const struct st_change *edit, size_t n)
 {
 	int ret = own_breakpoints();
 
@@ -178,12 +178,12 @@ static int write_live(const struct st_edit *edit, size_t n)
 	return ret;
 }
 
-static int write_stopped(const struct st_edit *edit, size_t n)
+static int write_stopped(const struct st_change *edit, size_t n)
 {
 	return write_part(edit, n, 3);
 }
 
-static int open_text(const struct st_edit *edit, size_t n)
+static int open_text(const struct st_change *edit, size_t n)
 {
 	(void)edit;
 	(void)n;
@@ -191,7 +191,7 @@ static int open_text(const struct st_edit *edit, size_t n)
 	return mem_fd < 0 ? -EPERM : 0;
 }
 
-static void close_text(const struct st_edit *edit, size_t n)
+static void close_text(const struct st_change *edit, size_t n)
 {
 	(void)edit;
 	(void)n;
@@ -214,7 +214,7 @@ static unsigned long page_of(unsigned long addr)
 }
 
 /* The edits whose bytes lie on pages without a gap between: [i, result). */
-static size_t run_of_pages(const struct st_edit *edit, size_t i, size_t n)
+static size_t run_of_pages(const struct st_change *edit, size_t i, size_t n)
 {
 	unsigned long last = page_of(edit[i].addr + edit[i].len - 1);
 
@@ -223,7 +223,7 @@ static size_t run_of_pages(const struct st_edit *edit, size_t i, size_t n)
 	return i;
 }
 
-static int protect(const struct st_edit *edit, size_t n, int prot)
+static int protect(const struct st_change *edit, size_t n, int prot)
 {
 	for (size_t i = 0, end; i < n; i = end) {
 		unsigned long start;
@@ -237,7 +237,7 @@ static int protect(const struct st_edit *edit, size_t n, int prot)
 	return 0;
 }
 
-static void write_one(const struct st_edit *e)
+static void write_one(const struct st_change *e)
 {
 	if (e->len == 4 && e->addr % 4 == 0) {
 		uint32_t w;
@@ -250,7 +250,7 @@ static void write_one(const struct st_edit *e)
 	__builtin___clear_cache((char *)e->addr, (char *)e->addr + e->len);
 }
 
-static int write_live(const struct st_edit *edit, size_t n)
+static int write_live(const struct st_change *edit, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		write_one(&edit[i]);
@@ -258,18 +258,18 @@ static int write_live(const struct st_edit *edit, size_t n)
 	return 0;
 }
 
-static int write_stopped(const struct st_edit *edit, size_t n)
+static int write_stopped(const struct st_change *edit, size_t n)
 {
 	return write_live(edit, n);
 }
 
-static int open_text(const struct st_edit *edit, size_t n)
+static int open_text(const struct st_change *edit, size_t n)
 {
 	page_size = (unsigned long)sysconf(_SC_PAGESIZE);
 	return protect(edit, n, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
-static void close_text(const struct st_edit *edit, size_t n)
+static void close_text(const struct st_change *edit, size_t n)
 {
 	protect(edit, n, PROT_READ | PROT_EXEC);
 }
@@ -281,7 +281,7 @@ static bool may_be_live(void)
 
 #endif
 
-static int edit_stopped(const struct st_edit *edit, size_t n)
+static int edit_stopped(const struct st_change *edit, size_t n)
 {
 	struct { long sec, nsec; } pause = { 0, 1000000 };
 
@@ -302,7 +302,7 @@ static int edit_stopped(const struct st_edit *edit, size_t n)
 	return -EBUSY;
 }
 
-int st_text_edit(const struct st_edit *edit, size_t n, const char **why)
+int st_text_edit(const struct st_change *edit, size_t n, const char **why)
 {
 	bool live = true;
 	int ret;

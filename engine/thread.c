@@ -11,7 +11,7 @@
 /* Slots looked at from a thread pointer's place. */
 #define NEAR 64
 
-struct st_thread st_threads[ST_THREADS];
+struct st_slot st_threads[ST_THREADS];
 int *(*st_errno_location)(void);
 
 static bool dead(int tid)
@@ -19,7 +19,7 @@ static bool dead(int tid)
 	return tid && st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, 0) == -ESRCH;
 }
 
-static struct st_thread *take(struct st_thread *t, unsigned long old, unsigned long tp)
+static struct st_slot *take(struct st_slot *t, unsigned long old, unsigned long tp)
 {
 	if (!__atomic_compare_exchange_n(&t->tp, &old, tp, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return NULL;
@@ -33,10 +33,10 @@ static struct st_thread *take(struct st_thread *t, unsigned long old, unsigned l
  * Only a thread itself takes a slot for its pointer, and a signal handler of its that comes in between takes the same
  * one: the search is always in the same order, and taking is one compare-and-swap.
  */
-struct st_thread *st_thread_find(unsigned long tp)
+struct st_slot *st_thread_find(unsigned long tp)
 {
 	unsigned int h = st_thread_hash(tp);
-	struct st_thread *t, *got;
+	struct st_slot *t, *got;
 
 	for (unsigned int i = 0; i < NEAR; i++) {
 		t = &st_threads[(h + i) % ST_THREADS];
@@ -70,7 +70,7 @@ void st_threads_after_fork(void)
 	unsigned long self = st_thread_pointer();
 
 	for (unsigned int i = 0; i < ST_THREADS; i++) {
-		struct st_thread *t = &st_threads[i];
+		struct st_slot *t = &st_threads[i];
 
 		if (t->tp && t->tp != self) {
 			t->busy = 0;
@@ -83,7 +83,7 @@ void st_threads_after_fork(void)
 
 bool st_threads_in_hook(void)
 {
-	struct st_thread *t = st_thread_self();
+	struct st_slot *t = st_thread_self();
 
 	return t && t->busy;
 }
@@ -95,7 +95,7 @@ void st_threads_wait(void)
 	/* Pairs with the stores to busy in dispatch.c. */
 	st_syscall2(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
 	for (unsigned int i = 0; i < ST_THREADS; i++) {
-		struct st_thread *t = &st_threads[i];
+		struct st_slot *t = &st_threads[i];
 		unsigned long seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE);
 
 		while (__atomic_load_n(&t->busy, __ATOMIC_ACQUIRE) &&

@@ -21,7 +21,7 @@
  * @tid: of the thread that took the slot
  * @err: address of the thread's errno, or NULL
  */
-struct st_thread {
+struct st_slot {
 	unsigned long tp;
 	unsigned long busy;
 	unsigned long seq;
@@ -30,7 +30,7 @@ struct st_thread {
 	int *err;
 } __attribute__((aligned(64)));
 
-extern struct st_thread st_threads[ST_THREADS] __attribute__((visibility("hidden")));
+extern struct st_slot st_threads[ST_THREADS] __attribute__((visibility("hidden")));
 
 /* How a thread finds its errno; NULL where hooks never touch it (the agent). */
 extern int *(*st_errno_location)(void) __attribute__((visibility("hidden")));
@@ -55,12 +55,12 @@ static inline unsigned int st_thread_hash(unsigned long tp)
 }
 
 /* The slow part of st_thread_self(): the slot is not at its first place, or not taken yet. NULL: the table is full. */
-struct st_thread *st_thread_find(unsigned long tp) __attribute__((visibility("hidden")));
+struct st_slot *st_thread_find(unsigned long tp) __attribute__((visibility("hidden")));
 
-static inline struct st_thread *st_thread_self(void)
+static inline struct st_slot *st_thread_self(void)
 {
 	unsigned long tp = st_thread_pointer();
-	struct st_thread *t = &st_threads[st_thread_hash(tp)];
+	struct st_slot *t = &st_threads[st_thread_hash(tp)];
 
 	if (__builtin_expect(t->tp == tp, 1))
 		return t;

@@ -13,8 +13,6 @@
 #include <agent/ctl.h>
 #include <process/process.h>
 
-#define ST_ERR_MAX 512
-
 struct st_session;
 
 /* One function to hook, as symbols have it. Filled by the caller; why is set when it could not be hooked. */
@@ -46,6 +44,26 @@ int st_session_unhook(struct st_session *s, struct st_hook *hook);
 
 /* Free the records of probes whose tool has died, and take them off their sites. */
 int st_session_reap(struct st_session *s);
+
+/* What a patch does to one function: from the next call on it is `to` (with Thumb bit). patch: index in ctl->patch. */
+struct st_replace {
+	struct st_fn fn;
+	unsigned long to;
+};
+
+/* All of them or none. -EBUSY, -ENOTSUP (fn.why, err), ... Threads that are in the old functions finish there. */
+int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n);
+/* Back to what was there before that patch. */
+int st_session_restore(struct st_session *s, unsigned int patch);
+
+/*
+ * Wait until no thread is in the memory regions (indices into ctl->region) or may come back to them, then unmap them. -EBUSY
+ * after wait_ms, with a sentence that names the thread; nothing is unmapped then.
+ */
+int st_session_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms);
+
+/* Compare the code of all objects with their files. Return: bytes that differ, or a negative errno. */
+long st_session_compare(struct st_session *s, unsigned long *bytes, unsigned int *objects);
 
 /* Remove everything: hooks, patches, the agent; the code is byte for byte what the files hold. Closes nothing. */
 int st_session_detach(struct st_session *s);

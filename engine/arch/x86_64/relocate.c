@@ -145,42 +145,66 @@ static int move_rip(struct mover *m, const uint8_t *code, const struct st_x86_in
 	return 0;
 }
 
+/* Is the memory operand found through rsp? It needs a SIB byte, and REX.B would make its base r12. */
+static bool through_rsp(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	uint8_t modrm = insn->modrm ? code[insn->modrm] : 0xff;
+
+	return modrm >> 6 != 3 && (modrm & 7) == 4 && (code[insn->modrm + 1] & 7) == 4 && !(insn->rex & 1);
+}
+
+static int32_t displacement(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	if (insn->disp_len == 4)
+		return get32(code + insn->disp);
+	return insn->disp_len == 1 ? (int8_t)code[insn->disp] : 0;
+}
+
 /*
  * call *operand is push and jmp *operand: reg 4 of group 5 instead of 2. The push comes first, so an operand that is
- * found through rsp is 8 bytes further up; its displacement becomes a disp32.
+ * found through rsp is 8 bytes further up; its displacement becomes a disp32. An operand in the 8 bytes below rsp would
+ * be overwritten: st_x86_immovable() refuses what can be seen of that. A pointer to there in another register can't
+ * be seen, but has nothing to point to: what a function keeps below rsp (the red zone) any call may overwrite.
  */
 static int move_call_indirect(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn, unsigned long from)
 {
-	uint8_t jmp[ST_X86_INSN_MAX + 4];
-	uint8_t modrm = code[insn->modrm];
-	struct st_x86_insn jump = *insn;
-	int32_t disp = 0;
+	uint8_t jmp[ST_X86_INSN_MAX];
 
 	put_push(m, from + insn->len);
 	for (unsigned int i = 0; i < insn->len; i++)
 		jmp[i] = code[i];
-	jmp[insn->modrm] = (modrm & ~0x38) | 0x20;
+	jmp[insn->modrm] = (jmp[insn->modrm] & ~0x38) | 0x20;
 	if (insn->rip)
-		return move_rip(m, jmp, &jump, from);
-	/* SIB with rsp for its base; REX.B would make it r12 */
-	if (modrm >> 6 != 3 && (modrm & 7) == 4 && (code[insn->modrm + 1] & 7) == 4 && !(insn->rex & 1)) {
-		if (insn->disp_len == 1)
-			disp = (int8_t)code[insn->disp];
-		else if (insn->disp_len == 4)
-			disp = get32(code + insn->disp);
+		return move_rip(m, jmp, insn, from);
+	if (through_rsp(insn, code)) {
 		jmp[insn->modrm] = (jmp[insn->modrm] & 0x3f) | 0x80;
 		put_bytes(m, jmp, insn->modrm + 2);
-		put32(m, (uint32_t)disp + 8);
+		put32(m, (uint32_t)displacement(insn, code) + 8);
 		return 0;
 	}
 	put_bytes(m, jmp, insn->len);
 	return 0;
 }
 
+static const char *call_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last)
+{
+	/* The return address would lie inside the jump at the site. */
+	if (!last)
+		return "its first bytes hold a call that returns into them";
+	if (insn->class == ST_X86_CALL)
+		return NULL;
+	/* call *%rsp: the return address is pushed after rsp was read. */
+	if (code[insn->modrm] >> 6 == 3 && (code[insn->modrm] & 7) == 4 && !(insn->rex & 1))
+		return "its first bytes hold a call to the stack pointer itself";
+	/* See move_call_indirect(); an address of 32 bits would wrap elsewhere, a large displacement overflow. */
+	if (through_rsp(insn, code) && (insn->addr32 || displacement(insn, code) < 0 ||
+					displacement(insn, code) > INT32_MAX - 8))
+		return "its first bytes hold a call through memory below the stack pointer";
+	return NULL;
+}
+
 const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last)
 {
-	uint8_t modrm = insn->modrm ? code[insn->modrm] : 0;
-
 	if (insn->vendor)
 		return "its first bytes hold a branch that Intel and AMD decode differently";
 	if (insn->rip && insn->addr32)
@@ -188,19 +212,7 @@ const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code
 	switch (insn->class) {
 	case ST_X86_CALL:
 	case ST_X86_CALL_INDIRECT:
-		/* The return address would lie inside the jump at the site. */
-		if (!last)
-			return "its first bytes hold a call that returns into them";
-		/* The 8 bytes of the return address would be pushed before rsp is read. */
-		if (insn->class == ST_X86_CALL_INDIRECT && modrm >> 6 == 3 && (modrm & 7) == 4 &&
-		    !(insn->rex & 1))
-			return "its first bytes hold a call through the stack pointer itself";
-		/* An address of 32 bits through esp wraps, or the displacement that is added to it overflows. */
-		if (insn->class == ST_X86_CALL_INDIRECT && modrm >> 6 != 3 && (modrm & 7) == 4 &&
-		    (code[insn->modrm + 1] & 7) == 4 && !(insn->rex & 1) &&
-		    (insn->addr32 || (insn->disp_len == 4 && get32(code + insn->disp) > INT32_MAX - 8)))
-			return "its first bytes hold a call through the stack pointer";
-		return NULL;
+		return call_immovable(insn, code, last);
 	case ST_X86_XBEGIN:
 		return "its first bytes begin a hardware transaction";
 	case ST_X86_JMP_FAR:
@@ -211,8 +223,9 @@ const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code
 	case ST_X86_INT3:
 		return "a breakpoint sits in its first bytes";
 	/*
-	 * The kernel restarts a system call by taking 2 bytes off the pc it has saved, which is the address behind the
-	 * jump for a thread that waits in there while the site is patched; and rcx would tell the copy's address.
+	 * The kernel restarts a system call by taking 2 bytes off the pc it has saved (arch/x86/kernel/signal.c): for a
+	 * thread that waits in it while the site is patched, that leads into the jump. And rcx would tell the copy's
+	 * address.
 	 */
 	case ST_X86_SYSCALL:
 	case ST_X86_INT:
