@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * libFuzzer: the x86-64 decoder, planner and mover on any bytes. Nothing may read outside the bytes given or write
+ * outside the buffer (AddressSanitizer), and what they return must be what their headers promise.
+ *
+ *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude tests/fuzz/fuzz_x86_decode.c \
+ *		engine/arch/x86_64/{decode,relocate,plan}.c -o fuzz_x86_decode
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/arch.h"
+#include "engine/arch/x86_64/relocate.h"
+
+#define require(x) do { if (!(x)) __builtin_trap(); } while (0)
+
+static void check_decode(const uint8_t *code, size_t size)
+{
+	struct st_x86_insn insn;
+	int len = st_x86_decode(&insn, code, size);
+
+	if (len < 0) {
+		require(len == -EINVAL || len == -ENODATA);
+		require(len == -EINVAL || size < ST_X86_INSN_MAX);
+		return;
+	}
+	require(len > 0 && len <= ST_X86_INSN_MAX && (size_t)len <= size && len == insn.len);
+	require(insn.opcode < len && insn.modrm < len);
+	require(insn.disp + insn.disp_len <= len && insn.imm + insn.imm_len <= len);
+	require(!insn.rip || insn.disp_len == 4);
+	require(!st_x86_is_branch(&insn) || insn.imm + insn.imm_len == len);
+	/* A byte less, and it is not there. */
+	require(st_x86_decode(&insn, code, len - 1) == -ENODATA);
+}
+
+static void check_plan(const struct st_plan *plan, const uint8_t *code, unsigned long func, size_t room)
+{
+	size_t start = plan->addr - func;
+
+	require(start == 0 || start == 4);
+	require(plan->kind == ST_KIND_NOP || plan->kind == ST_KIND_MOVE);
+	require(plan->jump == 5 && plan->len >= 5 && plan->len <= ST_DISPLACED_MAX && start + plan->len <= room);
+	require(plan->insns >= 1 && plan->insns <= 5 && plan->offs[0] == 0);
+	require(memcmp(plan->orig, code + start, plan->len) == 0);
+	require(plan->live == (plan->insns == 1));
+	for (unsigned int i = 0; i < plan->insns; i++) {
+		unsigned int end = i + 1 < plan->insns ? plan->offs[i + 1] : plan->len;
+		struct st_x86_insn insn;
+
+		require(plan->offs[i] < 5 && plan->offs[i] < end);
+		require(st_x86_decode(&insn, plan->orig + plan->offs[i], plan->len - plan->offs[i]) > 0);
+		/* The last may have padding behind it. */
+		require(insn.len == end - plan->offs[i] || (i + 1 == plan->insns && !plan->falls));
+	}
+}
+
+static void check_move(struct st_plan *plan, unsigned long at, size_t cap)
+{
+	uint8_t *out = malloc(cap);
+	uint16_t map[ST_INSNS_MAX];
+	int len;
+
+	require(out);
+	len = st_x86_move(plan, out, cap, at, map);
+	if (len < 0) {
+		require(len == -ERANGE || len == -ENOTSUP || (len == -ENOSPC && cap < ST_X86_MOVE_MAX));
+		require(plan->why);
+	} else {
+		require((size_t)len <= cap);
+		for (unsigned int i = 0; i < plan->insns; i++)
+			require(map[i] <= len && (i == 0 || map[i] >= map[i - 1]));
+	}
+	free(out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	unsigned long func, at;
+	struct st_plan plan;
+	size_t room, fn_size;
+	uint8_t *code;
+	int err;
+
+	if (size < 8)
+		return 0;
+	func = 0x400000 + (data[0] & 15);
+	at = func + ((unsigned long)data[1] << 24) - ((unsigned long)data[2] << 26);
+	room = size - 8;
+	fn_size = data[3] | data[4] << 8;
+	if (fn_size > room)
+		fn_size = room;
+	if (data[5] & 1)	/* another symbol within */
+		room = room < data[6] ? room : data[6];
+	code = malloc(size - 8 ? size - 8 : 1);
+	require(code);
+	memcpy(code, data + 8, size - 8);
+	for (size_t i = 0; i < size - 8; i++)
+		check_decode(code + i, size - 8 - i);
+	memset(&plan, 0xa5, sizeof(plan));
+	err = st_arch_plan(&plan, code, func, fn_size, room, ST_ISA_NATIVE);
+	if (err) {
+		require(err == -ENOTSUP && plan.kind == ST_KIND_NO && plan.why);
+	} else {
+		check_plan(&plan, code, func, room);
+		check_move(&plan, at, ST_X86_MOVE_MAX);
+		check_move(&plan, at, data[7]);
+	}
+	st_x86_has_indirect_jump(code, fn_size);
+	free(code);
+	return 0;
+}
