@@ -35,7 +35,7 @@ package_service()
 # a maintainer script starts anything; RUNLEVEL=1 says the same to scripts that do not ask.
 install_as_root()
 {
-	local guard=/usr/sbin/policy-rc.d ours= name service unit
+	local guard=/usr/sbin/policy-rc.d ours= name service
 
 	if [ ! -e "$guard" ]; then
 		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
@@ -43,20 +43,18 @@ install_as_root()
 		chmod 755 "$guard"
 		ours=y
 	fi
-	export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive LC_ALL=C
+	export PATH=/usr/sbin:/usr/bin:/sbin:/bin RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive LC_ALL=C
 	# A list that fails is a warning: another one may have the package.
-	apt-get -q -o DPkg::Lock::Timeout=600 update >&2 || echo "warning: apt-get update failed" >&2
+	apt-get -q -o DPkg::Lock::Timeout=600 update || echo "warning: apt-get update failed"
 	apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold \
-		install -y --no-install-recommends "$@" >&2 || return
+		install -y --no-install-recommends "$@" || return
 	for name in "$@"; do
 		service=$(package_service "$name")
 		[ -n "$service" ] || continue
-		unit=$service.service
-		if [ -d /run/systemd/system ]; then
-			systemctl disable "$unit" >&2 || true
-		fi
-		deb-systemd-helper disable "$unit" >&2 || true
-		update-rc.d "$service" disable >&2 || true
+		# Both of Debian's ways to start something at boot: rc?.d, and systemd's units, whose helper
+		# wants to know on whose behalf.
+		update-rc.d "$service" disable || return
+		DPKG_MAINTSCRIPT_PACKAGE=$name deb-systemd-helper disable "$service.service" || return
 	done
 	if [ -n "$ours" ]; then
 		rm -f "$guard"
@@ -67,7 +65,7 @@ install_as_root()
 # need PACKAGE…: sees to it that they are installed, or says how.
 need()
 {
-	local missing
+	local missing out
 
 	command -v dpkg-query >/dev/null || die "this is not Debian; install what these packages hold: $*"
 	missing=$(missing_packages "$@" | tr '\n' ' ')
@@ -75,15 +73,18 @@ need()
 	[ -n "$missing" ] || return 0
 	if [ "$(id -u)" = 0 ]; then
 		say "installing: $missing"
-		(install_as_root $missing) || die "could not install: $missing (see apt's words above)"
+		out=$(install_as_root $missing 2>&1)
 	elif sudo -n true 2>/dev/null; then
 		say "installing (with sudo): $missing"
-		sudo -n bash -c "$(declare -f package_service install_as_root); install_as_root \"\$@\"" \
-			install $missing || die "could not install: $missing (see apt's words above)"
+		out=$(sudo -n bash -c "$(declare -f package_service install_as_root); install_as_root \"\$@\"" \
+			install $missing 2>&1)
 	else
-		die "some Debian packages are missing and only root may install them; run: " \
+		die "only root may install Debian packages that are missing here:" \
 			"apt-get install --no-install-recommends $missing"
-	fi
+	fi || {
+		say "$out"
+		die "could not install: $missing"
+	}
 	missing=$(missing_packages "$@" | tr '\n' ' ')
 	[ -z "$missing" ] || die "apt reported success, but these are not installed: $missing"
 }

@@ -21,6 +21,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("SIDETRACK_BUILD") or os.path.join(ROOT, "build")
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "tests", "vm"))
 import vm  # noqa: E402
 
