@@ -77,8 +77,9 @@ struct st_x86_insn {
  * @code: its first byte
  * @size: bytes that may be read
  *
- * Opcodes that the manuals leave undefined are errors in the one-byte, 0f, 0f 38 and 0f 3a maps; in the VEX, EVEX and
- * XOP maps, where the length does not depend on them, they are not looked at.
+ * Opcodes that the manuals leave undefined are errors in the one-byte, 0f, 0f 38 and 0f 3a maps. What only makes an
+ * instruction undefined and does not change its length is not looked at: opcodes in the VEX, EVEX and XOP maps,
+ * prefixes that choose between vector instructions, LOCK where it is not allowed, holes in the x87 map.
  *
  * Return: its length; -EINVAL if this is no instruction; -ENODATA if @size is less than it has.
  */

@@ -530,6 +530,6 @@ int main(int argc, char **argv)
 		if (!done[kind] || refused[kind] > done[kind])
 			return 1;
 	}
-	printf("%zu pairs of runs, none different\n", runs);
+	printf("%zu pairs of runs, none different\n%d passed, 0 failed, 0 skipped\n", runs, KINDS);
 	return 0;
 }

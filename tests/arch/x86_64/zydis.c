@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Our x86-64 decoder against Zydis: `zydis FILE...` sweeps all executable sections of ELF files, `zydis -r N SEED` N
- * random byte strings. Wherever Zydis decodes an instruction, ours must give the same length, class, branch target and
+ * Our x86-64 decoder against Zydis: `zydis FILE... -r N SEED` sweeps all executable sections of ELF files, and N random
+ * byte strings. Wherever Zydis decodes an instruction, ours must give the same length, class, branch target and
  * the same place of a rip-relative displacement. Where Zydis sees none (data among code, then one byte is skipped), ours
- * may see one: such are counted and shown.
+ * may see one: such are counted, and shown if SHOW_OURS is set.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <Zydis/Zydis.h>
 #include "engine/arch/x86_64/decode.h"
 #include "text.h"
@@ -114,13 +115,17 @@ static size_t compare(const uint8_t *code, size_t size)
 	return z.length;
 }
 
+/* 1: all the same; 0: not; -1: there is no such file. */
 static int sweep(const char *path)
 {
 	struct text text;
 
-	if (text_open(&text, path) < 0)
+	if (access(path, R_OK) < 0) {
+		printf("skipped: %s is not here\n", path);
 		return -1;
-	instructions = differ = only_ours = shown = 0;
+	}
+	if (text_open(&text, path) < 0)
+		return 0;
 	for (size_t i = 0; i < text.nr_sections; i++) {
 		const struct text_section *s = &text.sections[i];
 
@@ -129,7 +134,7 @@ static int sweep(const char *path)
 	}
 	printf("%s: %zu instructions, %zu differ, %zu that only we see\n", path, instructions, differ, only_ours);
 	text_close(&text);
-	return differ ? -1 : 0;
+	return !differ;
 }
 
 static int random_bytes(size_t rounds, uint64_t seed)
@@ -147,19 +152,29 @@ static int random_bytes(size_t rounds, uint64_t seed)
 		compare(code, sizeof(code));
 	}
 	printf("random: %zu instructions, %zu differ, %zu that only we see\n", instructions, differ, only_ours);
-	return differ ? -1 : 0;
+	return !differ;
 }
 
 int main(int argc, char **argv)
 {
-	int err = 0;
+	unsigned int passed = 0, failed = 0, skipped = 0;
 
 	show_ours = getenv("SHOW_OURS");
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (argc == 4 && strcmp(argv[1], "-r") == 0)
-		return random_bytes(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0)) < 0;
-	for (int i = 1; i < argc; i++)
-		if (sweep(argv[i]) < 0)
-			err = 1;
-	return err;
+	for (int i = 1; i < argc; i++) {
+		int good;
+
+		instructions = differ = only_ours = shown = 0;
+		if (strcmp(argv[i], "-r") == 0 && i + 2 < argc) {
+			good = random_bytes(strtoull(argv[i + 1], NULL, 0), strtoull(argv[i + 2], NULL, 0));
+			i += 2;
+		} else {
+			good = sweep(argv[i]);
+		}
+		passed += good > 0;
+		failed += good == 0;
+		skipped += good < 0;
+	}
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	return failed != 0;
 }
