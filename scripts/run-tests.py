@@ -208,22 +208,22 @@ class Runner:
             machine = [test for test in tests if test.in_vm and test.arch == arch]
             if machine:
                 work.insert(0, (self.in_vm, (arch, machine)))
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(function, *args) for function, args in work]
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                self.stop()
-                raise
-        for test in here:
-            if not test.parallel:
-                self.here(test)
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            for future in concurrent.futures.as_completed([pool.submit(function, *args) for function, args in work]):
+                future.result()
+            for test in here:
+                if not test.parallel:
+                    self.here(test)
+        except (KeyboardInterrupt, SystemExit):
+            self.abandon()
 
-    def stop(self):
+    def abandon(self):
+        """Ends everything; the virtual machines end with us."""
         for pid in list(self.running):
             kill_group(pid)
+        print("interrupted", flush=True)
+        os._exit(1)
 
 
 def kill_group(pid):

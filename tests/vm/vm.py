@@ -143,32 +143,32 @@ def split_file(spec):
     return host, guest or None
 
 
-def make_image(arch, path, files, commands, limits, mark):
-    with open(path, "wb") as out:
-        image = Image(arch, out)
-        cpio = image.cpio
-        for name in ("dev", "proc", "sys", "root", "sbin", "usr/bin", "usr/sbin", "var/run", "mnt"):
-            cpio.directory(name)
-        cpio.directory("tmp", 0o1777)
-        cpio.device("dev/console", 5, 1)
-        cpio.device("dev/null", 1, 3)
-        with open(os.path.join(BUILD, "vm", arch, "busybox"), "rb") as file:
-            cpio.file("bin/busybox", file.read(), 0o755)
-        cpio.link("bin/sh", "busybox")
-        with open(os.path.join(HERE, "init"), "rb") as file:
-            cpio.file("init", file.read(), 0o755)
-        cpio.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n")
-        cpio.file("etc/group", b"root:x:0:\nuser:x:1000:\n")
-        cpio.file("etc/hosts", b"127.0.0.1 localhost\n")
-        cpio.file("vm/mark", mark.encode() + b"\n")
-        for i, (command, limit) in enumerate(zip(commands, limits)):
-            cpio.file(f"vm/{i}", command.encode() + b"\n")
-            cpio.file(f"vm/{i}.limit", b"%d\n" % limit)
-        for name in ALWAYS:
-            image.library(name)
-        for spec in files:
-            image.add(*split_file(spec))
-        cpio.end()
+def make_image(arch, out, files, commands, limits, mark):
+    image = Image(arch, out)
+    cpio = image.cpio
+    for name in ("dev", "proc", "sys", "root", "sbin", "usr/bin", "usr/sbin", "var/run", "mnt"):
+        cpio.directory(name)
+    cpio.directory("tmp", 0o1777)
+    cpio.device("dev/console", 5, 1)
+    cpio.device("dev/null", 1, 3)
+    with open(os.path.join(BUILD, "vm", arch, "busybox"), "rb") as file:
+        cpio.file("bin/busybox", file.read(), 0o755)
+    cpio.link("bin/sh", "busybox")
+    with open(os.path.join(HERE, "init"), "rb") as file:
+        cpio.file("init", file.read(), 0o755)
+    cpio.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n")
+    cpio.file("etc/group", b"root:x:0:\nuser:x:1000:\n")
+    cpio.file("etc/hosts", b"127.0.0.1 localhost\n")
+    cpio.file("vm/mark", mark.encode() + b"\n")
+    for i, (command, limit) in enumerate(zip(commands, limits)):
+        cpio.file(f"vm/{i}", command.encode() + b"\n")
+        cpio.file(f"vm/{i}.limit", b"%d\n" % limit)
+    for name in ALWAYS:
+        image.library(name)
+    for spec in files:
+        image.add(*split_file(spec))
+    cpio.end()
+    out.flush()
 
 
 class Result:
@@ -228,22 +228,21 @@ def boot(arch, files, commands, limits, options, show=None):
     """Boots once; returns a Result for each command that was begun and a sentence if the guest did not power off."""
     mark = "@" + secrets.token_hex(6)
     guest = Guest(mark, limits, show)
-    fd, image = tempfile.mkstemp(prefix="sidetrack-vm-", suffix=".cpio")
-    os.close(fd)
     why = ""
-    try:
+    # A file without a name, so that nothing is left of it however this ends.
+    with tempfile.TemporaryFile(prefix="sidetrack-vm-") as image:
         make_image(arch, image, files, commands, limits, mark)
         argv = list(QEMU[arch])
         if options.get("cpu"):
             argv[argv.index("-cpu") + 1] = options["cpu"]
         argv += ["-m", "512", "-smp", str(options.get("smp") or 1), "-nodefaults", "-display", "none",
                  "-monitor", "none", "-serial", "stdio", "-no-reboot",
-                 "-kernel", os.path.join(BUILD, "vm", arch, "vmlinuz"), "-initrd", image,
+                 "-kernel", os.path.join(BUILD, "vm", arch, "vmlinuz"), "-initrd", f"/dev/fd/{image.fileno()}",
                  "-append", "console=ttyAMA0 quiet panic=-1 oops=panic " + (options.get("append") or "")]
         argv += shlex.split(options.get("qemu") or "")
         # Whatever ends us ends the machine.
         qemu = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                preexec_fn=die_with_parent)
+                                preexec_fn=die_with_parent, pass_fds=[image.fileno()])
         try:
             partial = b""
             while True:
@@ -265,15 +264,14 @@ def boot(arch, files, commands, limits, options, show=None):
             if why or sys.exc_info()[0]:
                 qemu.kill()
             status = qemu.wait()
-        if not why and not guest.off:
-            why = f"the virtual machine ended before its commands did (QEMU's exit status {status})"
-        if guest.running is not None:
-            guest.lines.append(why)
-            guest.end(None, time.monotonic() - guest.begun)
-        elif why and not guest.results:
-            why += ":\n" + "\n".join(guest.boot[-20:])
-    finally:
-        os.unlink(image)
+            qemu.stdout.close()
+    if not why and not guest.off:
+        why = f"the virtual machine ended before its commands did (QEMU's exit status {status})"
+    if guest.running is not None:
+        guest.lines.append(why)
+        guest.end(None, time.monotonic() - guest.begun)
+    elif why and not guest.results:
+        why += ":\n" + "\n".join(guest.boot[-20:])
     return guest.results, why
 
 
