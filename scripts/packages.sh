@@ -10,7 +10,7 @@ PACKAGES_DEMO='redis-server redis-tools'
 PACKAGES_TEST='g++ clang musl-tools gdb mandoc qemu-user qemu-system-arm libzydis-dev libcapstone-dev libunicorn-dev
 	redis-server redis-tools'
 PACKAGES_BENCH='clang redis-server redis-tools'
-PACKAGES_FUZZ='clang libzydis-dev libcapstone-dev'
+PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='clang-format'
 
 # Prints those of the packages that are not installed.
