@@ -9,8 +9,8 @@
 #include <engine/signal_frame.h>
 #include <engine/thread.h>
 
-/* As many contexts on top of each other as the kernel's ftrace knows: task, and signal handlers. */
-#define DEPTH_MAX 4
+/* Contexts on top of the first; with it as many as the kernel's ftrace knows. */
+#define DEPTH_MAX 3
 
 static inline unsigned long parent_of(const struct st_regs *regs)
 {
@@ -53,22 +53,22 @@ static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *si
  */
 static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *site, struct st_regs *regs)
 {
-	unsigned long outer = t->busy;
+	unsigned long outer = t->depth ? t->inner : t->busy;
 	unsigned long now = (unsigned long)regs;
 	struct st_hook **h;
-	bool fresh;
+	bool fresh, left;
 
-	if (now > outer && !st_on_alternate_stack(now)) {
-		/* The stack has unwound past the hook that was running: it was left by longjmp or an exception. */
-		__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
-		t->depth = 0;
-		outer = 0;
+	/* The stack has unwound past the hook that was running: it was left by longjmp or an exception. */
+	left = now > outer && !st_on_alternate_stack(now);
+	if (left) {
 		fresh = true;
+		t->depth = 0;
+		t->busy = now;
 	} else {
 		fresh = t->depth < DEPTH_MAX && st_signal_frame_between(now, outer);
+		t->depth++;
+		t->inner = now;
 	}
-	t->busy = now;
-	t->depth++;
 	__asm__ volatile("" ::: "memory");
 	for (h = hooks_of(site); *h; h++) {
 		if (fresh || ((*h)->flags & ST_HOOK_RECURSE))
@@ -77,10 +77,12 @@ static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *
 			count(&(*h)->missed);
 	}
 	__asm__ volatile("" ::: "memory");
-	t->depth--;
-	if (!outer)
-		__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&t->busy, outer, __ATOMIC_RELEASE);
+	if (left) {
+		__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
+	} else {
+		t->depth--;
+		t->inner = outer;
+	}
 }
 
 /*
@@ -102,11 +104,9 @@ void st_dispatch(struct st_site *site, struct st_regs *regs)
 		return;
 	}
 	t->busy = (unsigned long)regs;
-	t->depth = 1;
 	__asm__ volatile("" ::: "memory");
 	for (h = hooks_of(site); *h; h++)
 		call(t, *h, site, regs);
 	__asm__ volatile("" ::: "memory");
-	t->seq++;
 	__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
 }

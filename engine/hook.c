@@ -370,7 +370,7 @@ static struct record *make_record(struct want *w)
 	r->site.dispatch = st_dispatch;
 	r->site.func = w->addr;
 	r->site.resume = (stub.at + stub.resume) | (w->isa == ST_ISA_T32);
-	r->site.flags = w->isa == ST_ISA_T32 ? ST_SITE_THUMB : 0;
+	r->site.flags = ST_SITE_GENERAL | (w->isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
 	r->site.ip = r->plan.addr;
 	r->site.hooks = &empty;
 	r->start = range.start;
@@ -443,8 +443,10 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 		garbage = g;
 	}
 	/* The vector state is saved before a hook that needs it can be called, and until it can't be. */
-	if (!general)
+	if (!general) {
 		__atomic_store_n(&r->site.dispatch, st_dispatch_vector, __ATOMIC_RELEASE);
+		__atomic_fetch_and(&r->site.flags, ~(unsigned long)ST_SITE_GENERAL, __ATOMIC_RELEASE);
+	}
 	__atomic_store_n(&r->site.hooks, list, __ATOMIC_RELEASE);
 	r->hooks = n;
 	return 0;
@@ -461,8 +463,10 @@ static void collect(struct state *s)
 			continue;
 		for (unsigned int k = 0; k < r->hooks; k++)
 			general &= !!(r->site.hooks->hook[k]->flags & ST_HOOK_GENERAL_REGS);
-		if (general)
-			r->site.dispatch = st_dispatch;
+		if (general) {
+			__atomic_store_n(&r->site.dispatch, st_dispatch, __ATOMIC_RELEASE);
+			__atomic_fetch_or(&r->site.flags, ST_SITE_GENERAL, __ATOMIC_RELEASE);
+		}
 	}
 	while (garbage) {
 		struct garbage *g = garbage;

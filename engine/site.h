@@ -12,11 +12,17 @@
 #define ST_SITE_FUNC		(1 * __SIZEOF_POINTER__)
 #define ST_SITE_RESUME		(2 * __SIZEOF_POINTER__)
 #define ST_SITE_FLAGS		(3 * __SIZEOF_POINTER__)
+#define ST_SITE_IP		(4 * __SIZEOF_POINTER__)
+#define ST_SITE_HOOKS		(5 * __SIZEOF_POINTER__)
+/* struct st_hook's func */
+#define ST_HOOK_FUNC		__SIZEOF_POINTER__
 
 /* Live data may lie in the red zone: the site is not at a function's entry (x86-64 only cares). */
 #define ST_SITE_MIDDLE		1
 /* The site's code is Thumb (ARM only). */
 #define ST_SITE_THUMB		2
+/* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch() would. */
+#define ST_SITE_GENERAL		4
 
 #ifndef __ASSEMBLER__
 
@@ -44,6 +50,9 @@ _Static_assert(offsetof(struct st_site, dispatch) == ST_SITE_DISPATCH, "entry.S"
 _Static_assert(offsetof(struct st_site, func) == ST_SITE_FUNC, "entry.S");
 _Static_assert(offsetof(struct st_site, resume) == ST_SITE_RESUME, "entry.S");
 _Static_assert(offsetof(struct st_site, flags) == ST_SITE_FLAGS, "entry.S");
+_Static_assert(offsetof(struct st_site, ip) == ST_SITE_IP, "entry.S");
+_Static_assert(offsetof(struct st_site, hooks) == ST_SITE_HOOKS, "entry.S");
+_Static_assert(offsetof(struct st_hook, func) == ST_HOOK_FUNC, "entry.S");
 
 /*
  * What every stub calls (entry.S). Saves the registers into a struct st_regs, calls site->dispatch(site, regs) on an

@@ -10,6 +10,8 @@
 
 /* Slots looked at from a thread pointer's place. */
 #define NEAR 64
+/* Looks at a slot before sleeping. */
+#define LOOKS 2000
 
 struct st_slot st_threads[ST_THREADS];
 int *(*st_errno_location)(void);
@@ -88,19 +90,30 @@ bool st_threads_in_hook(void)
 	return t && t->busy;
 }
 
+/*
+ * A thread that goes in and out of hooks is seen outside sooner or later; one that is seen in another hook, by the frame,
+ * has left the first. Looked at often before sleeping, since the time outside may be short.
+ */
+static bool left_hook(struct st_slot *t, unsigned long was)
+{
+	for (int i = 0; i < LOOKS; i++)
+		if (__atomic_load_n(&t->busy, __ATOMIC_ACQUIRE) != was)
+			return true;
+	return false;
+}
+
 void st_threads_wait(void)
 {
-	struct { long sec, nsec; } nap = { 0, 200000 };
+	struct { long sec, nsec; } nap = { 0, 50000 };
 
-	/* Pairs with the stores to busy in dispatch.c. */
+	/* Pairs with the stores to busy in dispatch.c and entry.S. */
 	st_syscall2(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
 	for (unsigned int i = 0; i < ST_THREADS; i++) {
 		struct st_slot *t = &st_threads[i];
-		unsigned long seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE);
+		unsigned long was = __atomic_load_n(&t->busy, __ATOMIC_ACQUIRE);
 
-		while (__atomic_load_n(&t->busy, __ATOMIC_ACQUIRE) &&
-		       __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE) == seq) {
-			/* It ended inside its hook: cancelled there, or by exit_thread. */
+		while (was && !left_hook(t, was)) {
+			/* It ended inside its hook: cancelled there, or by a call that ends the thread. */
 			if (dead(t->tid))
 				break;
 			st_syscall2(__NR_nanosleep, &nap, 0);

@@ -8,27 +8,40 @@
 #ifndef ST_ENGINE_THREAD_H
 #define ST_ENGINE_THREAD_H
 
-#include <stdint.h>
-
 #define ST_THREADS_BITS 13
-#define ST_THREADS (1u << ST_THREADS_BITS)
+#define ST_THREADS (1 << ST_THREADS_BITS)
+
+/* For entry.S: offsets in struct st_slot, its size as a power of two, the multiplier of the hash. */
+#define ST_SLOT_TP	0
+#define ST_SLOT_BUSY	(1 * __SIZEOF_POINTER__)
+#define ST_SLOT_SHIFT	6
+#define ST_SLOT_HASH	0x9e3779b1
+
+#ifndef __ASSEMBLER__
+
+#include <stddef.h>
+#include <stdint.h>
 
 /*
  * @tp: the thread pointer, 0 while the slot is free
- * @busy: address of the struct st_regs of the innermost running dispatch, 0 when the thread is in no hook
- * @seq: how often the thread has left its outermost hook: with busy, what st_threads_wait() looks at
- * @depth: dispatches that are on top of each other: 1, and one more for each signal handler in between
+ * @busy: address of the struct st_regs of the outermost running dispatch, 0 when the thread is in no hook
+ * @inner: that of the innermost, if @depth is not 0
+ * @depth: dispatches on top of the outermost one
  * @tid: of the thread that took the slot
  * @err: address of the thread's errno, or NULL
  */
 struct st_slot {
 	unsigned long tp;
 	unsigned long busy;
-	unsigned long seq;
+	unsigned long inner;
 	unsigned int depth;
 	int tid;
 	int *err;
 } __attribute__((aligned(64)));
+
+_Static_assert(offsetof(struct st_slot, tp) == ST_SLOT_TP, "entry.S");
+_Static_assert(offsetof(struct st_slot, busy) == ST_SLOT_BUSY, "entry.S");
+_Static_assert(sizeof(struct st_slot) == 1 << ST_SLOT_SHIFT, "entry.S");
 
 extern struct st_slot st_threads[ST_THREADS] __attribute__((visibility("hidden")));
 
@@ -51,7 +64,7 @@ static inline unsigned long st_thread_pointer(void)
 
 static inline unsigned int st_thread_hash(unsigned long tp)
 {
-	return (uint32_t)((uint32_t)(tp >> 6) * 2654435761u) >> (32 - ST_THREADS_BITS);
+	return (uint32_t)((uint32_t)(tp >> 6) * ST_SLOT_HASH) >> (32 - ST_THREADS_BITS);
 }
 
 /* The slow part of st_thread_self(): the slot is not at its first place, or not taken yet. NULL: the table is full. */
@@ -67,4 +80,5 @@ static inline struct st_slot *st_thread_self(void)
 	return st_thread_find(tp);
 }
 
+#endif
 #endif

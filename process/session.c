@@ -664,7 +664,7 @@ static const char *write_stub(struct st_session *s, struct fresh *f, struct st_c
 	c->site.dispatch = (void *)(unsigned long)s->ctl->dispatch;
 	c->site.func = f->plan.func;
 	c->site.resume = (stub.at + stub.resume) | (f->plan.isa == ST_ISA_T32);
-	c->site.flags = f->plan.isa == ST_ISA_T32 ? ST_SITE_THUMB : 0;
+	c->site.flags = ST_SITE_GENERAL | (f->plan.isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
 	c->site.ip = f->plan.addr;
 	c->site.hooks = (void *)target_address(s, c->list);
 	memset(c->list, 0, sizeof(c->list));
@@ -991,7 +991,7 @@ static int grace(struct st_session *s)
 		for (unsigned int i = 0; !ret && i < ST_THREADS; i++) {
 			char path[64];
 
-			if (!was[i].busy || !now[i].busy || now[i].seq != was[i].seq || now[i].tp != was[i].tp)
+			if (!was[i].busy || !now[i].busy || now[i].busy != was[i].busy || now[i].tp != was[i].tp)
 				continue;
 			snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)st_proc_pid(s->proc), now[i].tid);
 			busy |= !access(path, F_OK);

@@ -3,6 +3,7 @@
  * What the code of entry.S must know about the CPU it runs on, and the proof that it and C mean the same structure.
  */
 #include <stddef.h>
+#include <engine/arch.h>
 #include <sidetrack/regs.h>
 
 _Static_assert(offsetof(struct st_regs, r[4]) == 16, "entry.S: REGS_R4");
@@ -22,17 +23,9 @@ _Static_assert(sizeof(struct st_regs) == 72, "entry.S: REGS_SIZE, and the stubs"
 #define HWCAP_VFPV3D16	(1ul << 14)
 #define HWCAP_VFPD32	(1ul << 19)
 
-/* How many doubleword registers the CPU has: 0, 16 or 32. Read by st_dispatch_vector. */
-extern unsigned int st_arch_vector __attribute__((visibility("hidden")));
-unsigned int st_arch_vector = 32;
+/* How many doubleword registers the CPU has: 0, 16 or 32. Read by st_dispatch_vector; most have all of them. */
+unsigned int st_arch_vector __attribute__((visibility("hidden"))) = 32;
 
-/**
- * st_arch_init() - learn what the CPU has
- * @hwcap: the process's AT_HWCAP
- *
- * Context: before a site is hooked. Without it, a CPU with 32 doubleword registers is assumed.
- */
-void st_arch_init(unsigned long hwcap);
 void st_arch_init(unsigned long hwcap)
 {
 	/* kernels before 3.7 don't say VFPD32, but say VFPV3D16 where it is not so */

@@ -993,6 +993,7 @@ static const struct row t32[] = {
 	COPY(0xffc0f0c0, 0xfa80f080, N | S | M),	/* QADD, REV, SEL, CLZ and relatives */
 	COPY(0xfff0f0c0, 0xfac0f080, N | S | M),	/* CRC32 */
 	COPY(0xfff0f0c0, 0xfad0f080, N | S | M),	/* CRC32C */
+	COPY(0xfff000f0, 0xfb000010, N | D | S | M),	/* MLS */
 	COPY(0xff8000c0, 0xfb000000, N | S | M),	/* multiplies; pc in Ra means none is added */
 	COPY(0xfff0f0f0, 0xfb90f0f0, N | S | M),	/* SDIV */
 	COPY(0xfff0f0f0, 0xfbb0f0f0, N | S | M),	/* UDIV */

@@ -6,12 +6,13 @@
  * than all the rest. Position-independent, no dynamic relocation: this code is also injected into processes.
  */
 #include <engine/site.h>
+#include <engine/thread.h>
 #include "frame.h"
 
 	.text
 
 /*
- * The stub (stub.c) has moved rsp below the red zone and the frame, saved rdi and called us:
+ * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rdi, and called us:
  *
  *	entry rsp ->	return address of the hooked function
  *			red zone, 128 bytes: dead at a function's entry, live at a ST_SITE_MIDDLE
@@ -26,7 +27,7 @@
  * stub's own, so that it is predicted for each site, and our ret matches the stub's call.
  */
 	.globl	st_entry
-	.hidden	st_entry
+	.hidden	st_entry, st_threads
 	.type	st_entry, @function
 	.balign	64
 st_entry:
@@ -49,10 +50,6 @@ st_entry:
 	mov	%rcx, 8 + ST_RCX(%rsp)
 	mov	%rdx, 8 + ST_RDX(%rsp)
 	mov	%rsi, 8 + ST_RSI(%rsp)
-	pushfq
-	.cfi_adjust_cfa_offset 8
-	popq	8 + ST_EFLAGS(%rsp)
-	.cfi_adjust_cfa_offset -8
 	movq	$-1, 8 + ST_ORIG_RAX(%rsp)
 	movq	$0x33, 8 + ST_CS(%rsp)
 	movq	$0x2b, 8 + ST_SS(%rsp)
@@ -64,14 +61,46 @@ st_entry:
 	mov	%rdi, %rbx
 	lea	8(%rsp), %rbp
 	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
-	mov	%rbp, %rsi
-	/* C code wants the direction flag clear (psABI 3.2.1), and AC would fault on its unaligned accesses. */
-	testl	$(ST_EFLAGS_DF | ST_EFLAGS_AC), ST_EFLAGS(%rbp)
+	/*
+	 * C code wants the direction flag clear (psABI 3.2.1), and AC would fault on its unaligned accesses. The others go
+	 * too: then, if the hook clears one of them, sahf is still enough.
+	 */
+	testl	$~(ST_EFLAGS_STATUS | ST_EFLAGS_USUAL), ST_EFLAGS(%rbp)
 	jnz	.Lodd_flags
 .Lcall:
 	and	$-16, %rsp
-	call	*ST_SITE_DISPATCH(%rdi)
+	testb	$ST_SITE_GENERAL, ST_SITE_FLAGS(%rbx)
+	jz	.Ldispatch
 
+	/* st_dispatch() of dispatch.c in place, for its usual way: every register is free here. */
+	mov	%fs:0, %rax
+	mov	%rax, %rcx
+	shr	$6, %rcx
+	imul	$ST_SLOT_HASH, %ecx, %ecx
+	shr	$(32 - ST_THREADS_BITS), %ecx
+	shl	$ST_SLOT_SHIFT, %ecx
+	lea	st_threads(%rip), %r12
+	add	%rcx, %r12
+	cmp	%rax, ST_SLOT_TP(%r12)
+	jne	.Ldispatch
+	cmpq	$0, ST_SLOT_BUSY(%r12)
+	jne	.Ldispatch
+	mov	%rbp, ST_SLOT_BUSY(%r12)
+	mov	ST_SITE_HOOKS(%rbx), %r13
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jz	2f
+1:	mov	%rbp, %rsi
+	mov	ST_SITE_IP(%rbx), %rdx
+	mov	ST_FRAME + ST_RED_ZONE(%rbp), %rcx
+	call	*ST_HOOK_FUNC(%rdi)
+	add	$8, %r13
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jnz	1b
+2:	movq	$0, ST_SLOT_BUSY(%r12)
+
+.Lafter:
 	lea	-8(%rbp), %rsp
 	mov	ST_RIP(%rbp), %rdx
 	cmp	ST_SITE_FUNC(%rbx), %rdx
@@ -117,6 +146,11 @@ st_entry:
 	ret
 
 	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
+.Ldispatch:
+	mov	%rbx, %rdi
+	mov	%rbp, %rsi
+	call	*ST_SITE_DISPATCH(%rbx)
+	jmp	.Lafter
 .Lodd_flags:
 	pushq	$ST_EFLAGS_USUAL
 	popfq

@@ -2,7 +2,9 @@
 /*
  * x86-64: the stub of a site, and jumps to it. Pure: bytes into a buffer, nothing else.
  *
- *	stub:	lea	-304(%rsp), %rsp	red zone and frame, see entry.S
+ *	stub:	lea	-152(%rsp), %rsp	over the red zone to the frame's end, see entry.S
+ *		pushfq				where the frame has the flags: a push and a pop less
+ *		lea	-144(%rsp), %rsp	to its beginning
  *		mov	%rdi, RDI(%rsp)
  *		movabs	$site, %rdi
  *		call	*entry(%rip)
@@ -69,7 +71,10 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 	int n;
 
 	p = PUT(p, "\x48\x8d\xa4\x24");			/* lea -disp32(%rsp), %rsp */
-	p = put32(p, -(uint32_t)(ST_FRAME + ST_RED_ZONE));
+	p = put32(p, -(uint32_t)(ST_RED_ZONE + ST_FRAME - ST_EFLAGS - 8));
+	*p++ = 0x9c;					/* pushfq */
+	p = PUT(p, "\x48\x8d\xa4\x24");
+	p = put32(p, -(uint32_t)ST_EFLAGS);
 	p = PUT(p, "\x48\x89\x7c\x24");			/* mov %rdi, disp8(%rsp) */
 	*p++ = ST_RDI;
 	p = PUT(p, "\x48\xbf");				/* movabs $imm64, %rdi */
