@@ -109,6 +109,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_move(&plan, at, data[7]);
 	}
 	st_x86_has_indirect_jump(code, fn_size);
+	st_x86_sweep(&(struct st_plan *){ &plan }, 1, code, func, size - 8);
+	require(plan.kind != ST_KIND_NO || plan.why);
 	free(code);
 	return 0;
 }

@@ -314,6 +314,48 @@ int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at
 	return m.len;
 }
 
+/* Refuses the plan of which @to is a displaced byte, but the first one. */
+static bool refuse_led_into(struct st_plan *const *plans, size_t n, unsigned long to)
+{
+	struct st_plan *plan;
+	size_t low = 0;
+
+	/* The last plan in front of @to. */
+	while (n) {
+		size_t half = n / 2;
+
+		if (plans[low + half]->addr < to) {
+			low += half + 1;
+			n -= half + 1;
+		} else {
+			n = half;
+		}
+	}
+	if (!low)
+		return false;
+	plan = plans[low - 1];
+	if (plan->kind == ST_KIND_NO || to - plan->addr >= plan->len)
+		return false;
+	plan->kind = ST_KIND_NO;
+	plan->why = "a branch from elsewhere leads into its first bytes";
+	return true;
+}
+
+size_t st_x86_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+{
+	struct st_x86_insn insn;
+	size_t off = 0, refused = 0;
+
+	while (n && off < size) {
+		int len = st_x86_decode(&insn, code + off, size - off);
+
+		if (len > 0 && st_x86_is_branch(&insn))
+			refused += refuse_led_into(plans, n, addr + off + len + insn.rel);
+		off += len > 0 ? len : 1;
+	}
+	return refused;
+}
+
 bool st_x86_has_indirect_jump(const uint8_t *code, size_t size)
 {
 	struct st_x86_insn insn;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "engine/arch.h"
+#include "engine/arch/x86_64/relocate.h"
 
 #define FUNC 0x401000ul
 
@@ -110,6 +111,30 @@ static bool check(const struct plan_case *c)
 	return false;
 }
 
+/*
+ * Three functions of 16 bytes; the second one's end jumps over the first instruction of the third and, which is a tail
+ * call, to the start of the first.
+ */
+static bool check_sweep(void)
+{
+	uint8_t code[48] = { 0 };
+	struct st_plan plan[3], *plans[3] = { &plan[0], &plan[1], &plan[2] };
+	size_t n;
+
+	for (unsigned int i = 0; i < 3; i++)
+		memcpy(code + 16 * i, (uint8_t[]){ 0x55, 0x48, 0x89, 0xe5, 0x53, 0xc3 }, 6);
+	memcpy(code + 16 + 5, (uint8_t[]){ 0x74, 33 - (16 + 7), 0xeb, -(16 + 9) }, 4);
+	for (unsigned int i = 0; i < 3; i++)
+		if (st_arch_plan(&plan[i], code + 16 * i, FUNC + 16 * i, i == 1 ? 9 : 6, 16, ST_ISA_NATIVE) < 0)
+			return false;
+	n = st_x86_sweep(plans, 3, code, FUNC, sizeof(code));
+	if (n == 1 && plan[0].kind == ST_KIND_MOVE && plan[1].kind == ST_KIND_MOVE && plan[2].kind == ST_KIND_NO &&
+	    strstr(plan[2].why, "from elsewhere"))
+		return true;
+	printf("sweep: %zu refused\n", n);
+	return false;
+}
+
 int main(void)
 {
 	unsigned int passed = 0, failed = 0;
@@ -120,6 +145,10 @@ int main(void)
 		else
 			failed++;
 	}
+	if (check_sweep())
+		passed++;
+	else
+		failed++;
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
 	return failed != 0;
 }

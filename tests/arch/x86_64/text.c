@@ -124,6 +124,18 @@ int text_open(struct text *text, const char *path)
 	return 0;
 }
 
+const uint8_t *text_at(const struct text *text, unsigned long addr, size_t len)
+{
+	const Elf64_Ehdr *eh = (const void *)text->map;
+	const Elf64_Phdr *ph = (const void *)(text->map + eh->e_phoff);
+
+	for (unsigned int i = 0; i < eh->e_phnum; i++, ph++)
+		if (ph->p_type == PT_LOAD && addr - ph->p_vaddr < ph->p_filesz &&
+		    ph->p_filesz - (addr - ph->p_vaddr) >= len)
+			return text->map + ph->p_offset + (addr - ph->p_vaddr);
+	return NULL;
+}
+
 void text_close(struct text *text)
 {
 	free(text->sections);

@@ -36,6 +36,8 @@ struct text {
 
 /* Prints why to stderr and returns -1 if @path can't be read. */
 int text_open(struct text *text, const char *path);
+/* What the file's segments have at an address, @len bytes of it; NULL if it is not there. */
+const uint8_t *text_at(const struct text *text, unsigned long addr, size_t len);
 void text_close(struct text *text);
 
 #endif
