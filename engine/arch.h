@@ -145,4 +145,12 @@ unsigned long st_arch_reach(enum st_isa isa);
  */
 void st_arch_init(unsigned long hwcap);
 
+/**
+ * st_arch_syscalls_harm() - may a system call change vector state?
+ *
+ * On AArch64 with SVE it may (Linux Documentation/arch/arm64/sve.rst, section 3). The dispatcher makes one the first time it sees a
+ * thread, and the agent's recorder makes some, so there every site is dispatched by st_dispatch_vector.
+ */
+bool st_arch_syscalls_harm(unsigned long hwcap);
+
 #endif

@@ -73,6 +73,7 @@ static struct st_hook_list empty;
 static struct st_object *objects;
 static unsigned long long objects_adds, objects_subs;
 static int ready = -EAGAIN;
+static bool always_vector;	/* general registers are not all that the dispatcher itself may change */
 
 /* ---- once ---- */
 
@@ -99,6 +100,7 @@ static int init(void)
 		return ready;
 	st_errno_location = __errno_location;
 	st_arch_init(getauxval(AT_HWCAP));
+	always_vector = st_arch_syscalls_harm(getauxval(AT_HWCAP));
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	ready = st_text_init();
 	return ready;
@@ -416,7 +418,7 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 {
 	unsigned int n = add ? r->hooks + 1 : r->hooks - 1, out = 0;
 	struct st_hook_list *list = &empty;
-	bool general = true;
+	bool general = !always_vector;
 
 	if (n) {
 		list = malloc((n + 1) * sizeof(list->hook[0]));
@@ -457,7 +459,7 @@ static void collect(struct state *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		struct record *r = s->want[i].record;
-		bool general = true;
+		bool general = !always_vector;
 
 		if (!r)
 			continue;

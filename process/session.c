@@ -9,6 +9,7 @@
  *
  * A tool that finds a record that says "changed" can put the original bytes back, whether or not they had changed.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -299,8 +300,8 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	struct st_load_opts opts = { .size = sizeof(opts) };
 	struct st_ctl *ctl = s->ctl;
 	struct st_loaded l;
-	uint64_t var = 0;
-	unsigned long self = ctl->self;
+	uint64_t var = 0, init = 0;
+	unsigned long self = ctl->self, hwcap = st_proc_auxv(s->proc, AT_HWCAP), ignored;
 	int ret;
 
 	ret = st_load(r, st_agent_blob, st_agent_blob_size, &opts, &l, s->err);
@@ -311,12 +312,16 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	      agent_symbol(s, &l, "st_dispatch_vector", &ctl->dispatch_vector) ?:
 	      agent_symbol(s, &l, "st_agent_probe", &ctl->probe) ?:
 	      agent_symbol(s, &l, "st_threads", &ctl->threads) ?:
-	      agent_symbol(s, &l, "st_agent_ctl", &var);
+	      agent_symbol(s, &l, "st_agent_ctl", &var) ?:
+	      agent_symbol(s, &l, "st_arch_init", &init);
 	if (ret)
 		return ret;
 	ret = st_mem_write(s->proc, var, &self, sizeof(self));
 	if (ret)
 		return fail(s, ret, "can't write the agent's memory: %s", strerror(-ret));
+	ret = st_remote_call(r, init, &hwcap, 1, &ignored, STOP_MS, s->err);
+	if (ret)
+		return ret;
 	ret = add_region(s, ST_REGION_AGENT, l.lo, l.hi - l.lo);
 	return ret < 0 ? ret : 0;
 }
@@ -645,6 +650,7 @@ static const char *write_stub(struct st_session *s, struct fresh *f, struct st_c
 	uint8_t code[ST_STUB_MAX] = { 0 };
 	struct st_ctl_region *region;
 	struct st_stub stub = { .buf = code };
+	bool vector;
 	int ret;
 
 	stub.at = island_room(s, f->plan.addr, st_arch_reach(f->plan.isa), ST_STUB_MAX, &region);
@@ -661,10 +667,11 @@ static const char *write_stub(struct st_session *s, struct fresh *f, struct st_c
 		return "its stub could not be written";
 	region->used += (stub.size + 15ul) & ~15ul;
 	memset(&c->site, 0, sizeof(c->site));
-	c->site.dispatch = (void *)(unsigned long)s->ctl->dispatch;
+	vector = st_arch_syscalls_harm(st_proc_auxv(s->proc, AT_HWCAP));
+	c->site.dispatch = (void *)(unsigned long)(vector ? s->ctl->dispatch_vector : s->ctl->dispatch);
 	c->site.func = f->plan.func;
 	c->site.resume = (stub.at + stub.resume) | (f->plan.isa == ST_ISA_T32);
-	c->site.flags = ST_SITE_GENERAL | (f->plan.isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
+	c->site.flags = (vector ? 0 : ST_SITE_GENERAL) | (f->plan.isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
 	c->site.ip = f->plan.addr;
 	c->site.hooks = (void *)target_address(s, c->list);
 	memset(c->list, 0, sizeof(c->list));

@@ -299,3 +299,9 @@ unsigned long st_arch_reach(enum st_isa isa)
 {
 	return (isa == ST_ISA_T32 ? 1ul << 24 : 1ul << 25) - 2 * ST_STUB_MAX;
 }
+
+bool st_arch_syscalls_harm(unsigned long hwcap)
+{
+	(void)hwcap;
+	return false;
+}

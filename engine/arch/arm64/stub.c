@@ -187,3 +187,10 @@ unsigned long st_arch_reach(enum st_isa isa)
 	(void)isa;
 	return 112 * MIB;
 }
+
+#define HWCAP_SVE (1ul << 22)	/* Linux arch/arm64/include/uapi/asm/hwcap.h */
+
+bool st_arch_syscalls_harm(unsigned long hwcap)
+{
+	return hwcap & HWCAP_SVE;
+}

@@ -122,3 +122,9 @@ size_t st_arch_veneer(enum st_isa isa, unsigned long at, unsigned long to, uint8
 	p = put64(p, to);
 	return (size_t)(p - out);
 }
+
+bool st_arch_syscalls_harm(unsigned long hwcap)
+{
+	(void)hwcap;
+	return false;
+}
