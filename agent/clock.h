@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The clock that stamps hits. Read by the agent in the target and by the tool, which relates it to CLOCK_MONOTONIC.
+ * The clock that stamps hits. Read by the agent in the target and by the tool, which relates it to
+ * CLOCK_MONOTONIC.
  *
- * x86-64: the TSC, as rdtsc gives it (no fence: a hit is not ordered against its neighbours to the nanosecond).
- * AArch64: CNTVCT_EL0, which Linux lets user space read. 32-bit ARM: whether CNTVCT can be read depends on the kernel
- * and the board, and trying it may be a SIGILL in the target, so it is CLOCK_MONOTONIC by a system call, in ns.
+ * x86-64: the TSC, as rdtsc gives it (no fence: a hit is not ordered against its neighbours to the
+ * nanosecond). AArch64: CNTVCT_EL0, which Linux lets user space read. 32-bit ARM: whether CNTVCT
+ * can be read depends on the kernel and the board, and trying it may be a SIGILL in the target, so
+ * it is CLOCK_MONOTONIC by a system call, in ns.
  */
 #ifndef ST_AGENT_CLOCK_H
 #define ST_AGENT_CLOCK_H
@@ -33,7 +35,10 @@ static inline uint64_t st_agent_clock(void)
 	asm volatile("mrs %0, cntvct_el0" : "=r"(t));
 	return t;
 #else
-	/* The old system call with its 32-bit time: every ARM kernel has it, and it counts from boot. */
+	/*
+	 * The old system call with its 32-bit time: every ARM kernel has it, and it counts from
+	 * boot.
+	 */
 	uint32_t ts[2] = { 0, 0 };
 
 	if (st_syscall6(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, (long)ts, 0, 0, 0, 0) < 0)

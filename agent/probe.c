@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The probe recorder: the hook that runs in the target at every hit of a probe, and writes a record into the ring.
+ * The probe recorder: the hook that runs in the target at every hit of a probe, and writes a record
+ * into the ring.
  *
- * Runs in any thread and any signal handler, whatever the program was doing: general registers only, no libc, no lock,
- * no allocation, no wait. Memory is read through the kernel, so that a bad pointer is a fault bit and not a signal. A
- * signal handler that is hit while its thread writes a record reserves its own space: each record is one thread's alone
- * between its reservation and its commit.
+ * Runs in any thread and any signal handler, whatever the program was doing: general registers
+ * only, no libc, no lock, no allocation, no wait. Memory is read through the kernel, so that a bad
+ * pointer is a fault bit and not a signal. A signal handler that is hit while its thread writes a
+ * record reserves its own space: each record is one thread's alone between its reservation and its
+ * commit.
  */
 #include <agent/clock.h>
 #include <agent/ctl.h>
 #include <agent/probe.h>
 #include <engine/syscall.h>
 
-#define PAGE 4096ul	/* the smallest there is: what is mapped at this grain is mapped at every other */
+#define PAGE 4096ul	/* the smallest there is: larger ones are whole numbers of it */
 #define CPU_UNKNOWN 0xffff
 #define FILLER 0xffff
 #define RING_MASK (ST_RING_SIZE - 1)
@@ -72,7 +74,7 @@ static inline uint16_t this_cpu(const struct st_ctl *ctl)
 
 	if (!ctl->rseq_offset)
 		return CPU_UNKNOWN;
-	cpu = thread_word(ctl->rseq_offset + 4);	/* struct rseq, cpu_id; negative: not registered */
+	cpu = thread_word(ctl->rseq_offset + 4); /* struct rseq, cpu_id; negative: not registered */
 	return cpu < CPU_UNKNOWN ? (uint16_t)cpu : CPU_UNKNOWN;
 }
 
@@ -82,9 +84,9 @@ static inline uint64_t now(const struct st_ctl *ctl)
 }
 
 /*
- * Is [addr, addr + len) on the page that the stack pointer is on? That page is mapped: the caller's frame, or the
- * return address, lies on it. On ARM and AArch64 nothing needs to lie at sp itself, so a page that begins there is not
- * known to be mapped.
+ * Is [addr, addr + len) on the page that the stack pointer is on? That page is mapped: the caller's
+ * frame, or the return address, lies on it. On ARM and AArch64 nothing needs to lie at sp itself,
+ * so a page that begins there is not known to be mapped.
  */
 static inline bool on_stack_page(const struct hit *hit, unsigned long addr, unsigned long len)
 {
@@ -107,11 +109,13 @@ static inline void copy(uint8_t *to, unsigned long from, unsigned long len)
 }
 
 /*
- * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end of a page is taken
- * also if the next page is missing (a string may end there). A system call: see engine/syscall.h for what it means with
- * SVE, where the tool does not install such a probe as ST_HOOK_GENERAL_REGS.
+ * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end
+ * of a page is taken also if the next page is missing (a string may end there). A system call: see
+ * engine/syscall.h for what it means with SVE, where the tool does not install such a probe as
+ * ST_HOOK_GENERAL_REGS.
  */
-static unsigned long read_memory(const struct hit *hit, void *to, unsigned long addr, unsigned long len)
+static unsigned long read_memory(const struct hit *hit, void *to, unsigned long addr,
+				 unsigned long len)
 {
 	struct iov local = { (unsigned long)to, len };
 	struct iov remote[2] = { { addr, len }, { 0, 0 } };
@@ -131,7 +135,8 @@ static unsigned long read_memory(const struct hit *hit, void *to, unsigned long 
 		remote[1].len = len - first;
 	}
 	/* Any thread's id names the process's memory. */
-	n = st_syscall6(__NR_process_vm_readv, hit->tid, (long)&local, 1, (long)remote, first < len ? 2 : 1, 0);
+	n = st_syscall6(__NR_process_vm_readv, hit->tid, (long)&local, 1, (long)remote,
+			first < len ? 2 : 1, 0);
 	return n < 0 ? 0 : (unsigned long)n;
 }
 
@@ -156,8 +161,8 @@ static inline uint32_t fetch_room(const struct st_fetch *f)
 }
 
 /*
- * Evaluate one fetcharg into the record. Returns the space it took, a multiple of 8; sets *fault if it could not be read
- * (the value is then 0, or the empty string).
+ * Evaluate one fetcharg into the record. Returns the space it took, a multiple of 8; sets *fault if
+ * it could not be read (the value is then 0, or the empty string).
  */
 static uint32_t fetch(const struct hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault)
 {
@@ -169,7 +174,10 @@ static uint32_t fetch(const struct hit *hit, const struct st_fetch *f, uint8_t *
 	uint32_t len, room;
 
 	*fault = false;
-	/* A word of the stack is the value: the last dereference, unless there are others behind it. */
+	/*
+	 * A word of the stack is the value: the last dereference, unless there are others behind
+	 * it.
+	 */
 	if (f->base == ST_FETCH_STACK) {
 		memory = true;
 		if (derefs || f->type == ST_TYPE_STRING) {
@@ -259,8 +267,8 @@ static struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 		/* A stale head that is behind tail only makes the compare-and-swap fail. */
 		if ((int64_t)(head + skip + size - tail) > (int64_t)ST_RING_SIZE)
 			return NULL;
-	} while (!__atomic_compare_exchange_n(&ring->head, &head, head + skip + size, true, __ATOMIC_RELAXED,
-					      __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&ring->head, &head, head + skip + size, true,
+					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	if (skip) {
 		filler(ring, pos, skip);
 		pos = 0;
@@ -268,11 +276,13 @@ static struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 	return (struct st_rec *)(ring->data + pos);
 }
 
-void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+		    unsigned long parent_ip)
 {
 	struct st_ctl_probe *probe = h->data;
 	struct st_ctl *ctl = st_agent_ctl;
-	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec), faults = 0, i;
+	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec),
+		 faults = 0, i;
 	struct st_rec *rec;
 	struct hit hit;
 
@@ -307,7 +317,10 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip, u
 			faults |= ST_REC_FAULT_BIT(i);
 	}
 	rec->faults = faults;
-	/* What strings left over becomes a filler, complete before the record in front of it can be seen. */
+	/*
+	 * What strings left over becomes a filler, complete before the record in front of it can be
+	 * seen.
+	 */
 	if (used < room)
 		filler(&ctl->ring, (uint32_t)((uint8_t *)rec - ctl->ring.data) + used, room - used);
 	__atomic_store_n(&rec->size, used, __ATOMIC_RELEASE);

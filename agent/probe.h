@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The probe recorder of the agent: a hook callback whose data is a struct st_ctl_probe. General registers only, no libc.
+ * The probe recorder of the agent: a hook callback whose data is a struct st_ctl_probe. General
+ * registers only, no libc.
  */
 #ifndef ST_AGENT_PROBE_H
 #define ST_AGENT_PROBE_H
 
 #include <agent/ctl.h>
 
-/* Where the shared memory is mapped in this process. Set by whoever loads the agent, before the first hit. */
+/*
+ * Where the shared memory is mapped in this process. Set by whoever loads the agent, before the
+ * first hit.
+ */
 extern struct st_ctl *st_agent_ctl __attribute__((visibility("hidden")));
 
 /**
@@ -17,11 +21,12 @@ extern struct st_ctl *st_agent_ctl __attribute__((visibility("hidden")));
  * @ip: the site
  * @parent_ip: the return address
  *
- * Counts the hit, and unless the probe only counts, writes a struct st_rec with the fetchargs' values into the ring. When
- * the ring is full the hit is counted in ring.lost.
+ * Counts the hit, and unless the probe only counts, writes a struct st_rec with the fetchargs'
+ * values into the ring. When the ring is full the hit is counted in ring.lost.
  *
  * Context: any thread, any signal handler.
  */
-void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
+void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+		    unsigned long parent_ip);
 
 #endif

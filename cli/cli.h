@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the verbs of the command line share. One file a verb; the contract is docs' cli page: results to stdout, all else
- * to stderr, exit status 0 done, 1 could not, 2 wrong usage, 3 busy.
+ * What the verbs of the command line share. One file a verb; the contract is docs' cli page:
+ * results to stdout, all else to stderr, exit status 0 done, 1 could not, 2 wrong usage, 3 busy.
  */
 #ifndef ST_CLI_CLI_H
 #define ST_CLI_CLI_H
@@ -31,12 +31,16 @@ int cli_patch(int argc, char **argv);
 int cli_status(int argc, char **argv);
 int cli_detach(int argc, char **argv);
 
-extern const char cli_functions_help[], cli_probe_help[], cli_patch_help[], cli_status_help[], cli_detach_help[];
+extern const char cli_functions_help[], cli_probe_help[], cli_patch_help[];
+extern const char cli_status_help[], cli_detach_help[];
 
 /* --json was given, before or behind the verb. */
 extern bool cli_json;
 
-/* "sidetrack: VERB: sentence", to stderr. What is foreign in the sentence is made safe for a terminal. */
+/*
+ * "sidetrack: VERB: sentence", to stderr. What is foreign in the sentence is made safe for a
+ * terminal.
+ */
 __attribute__((format(printf, 1, 2)))
 void cli_say(const char *fmt, ...);
 
@@ -58,7 +62,11 @@ int cli_show_help(void);
 /* Every verb's getopt_long() values for the options that all have. */
 #define CLI_OPT_HELP 1000
 #define CLI_OPT_JSON 1001
-#define CLI_OPTIONS_ALL { "help", no_argument, NULL, CLI_OPT_HELP }, { "json", no_argument, NULL, CLI_OPT_JSON }
+/* clang-format off */
+#define CLI_OPTIONS_ALL								\
+	{ "help", no_argument, NULL, CLI_OPT_HELP },				\
+	{ "json", no_argument, NULL, CLI_OPT_JSON }
+/* clang-format on */
 
 /* A process id. Returns 0 and says why if it is none. */
 int cli_pid(const char *text);
@@ -72,8 +80,8 @@ void cli_hold_signals(void);
 int cli_signal_pending(void);
 
 /*
- * Write out stdout. Returns false when that is not possible any more. A reader that has gone away is no failure
- * (CLI_DONE in *status), a full disk is (said, CLI_FAILED).
+ * Write out stdout. Returns false when that is not possible any more. A reader that has gone away
+ * is no failure (CLI_DONE in *status), a full disk is (said, CLI_FAILED).
  */
 bool cli_flush(int *status);
 

@@ -105,7 +105,10 @@ static void end_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
-	/* Under nohup it is ignored. A blocked signal would be queued all the same (sig_ignored() in the kernel). */
+	/*
+	 * Under nohup it is ignored. A blocked signal would be queued all the same (sig_ignored()
+	 * in the kernel).
+	 */
 	if (sigaction(SIGHUP, NULL, &hup) || hup.sa_handler != SIG_IGN)
 		sigaddset(set, SIGHUP);
 }

@@ -10,8 +10,9 @@
 const char cli_detach_help[] =
 	"sidetrack detach -p PID\n"
 	"\n"
-	"Removes everything that sidetrack has in a process: probes (also those that another sidetrack is printing),\n"
-	"patches, and the agent. Afterwards the code of the process is byte for byte what its files hold.\n"
+	"Removes everything that sidetrack has in a process: probes (also those that another\n"
+	"sidetrack is printing), patches, and the agent. Afterwards the code of the process is\n"
+	"byte for byte what its files hold.\n"
 	"\n"
 	"    -p PID     the process\n"
 	"    --json     no effect: there is no output\n"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sidetrack functions: what can be hooked in a process or a file, and by what means. Changes nothing.
+ * sidetrack functions: what can be hooked in a process or a file, and by what means. Changes
+ * nothing.
  *
- * A function is looked at as hooking it would: the same bytes, the same decision (st_arch_plan). Where we have changed
- * the code ourselves, the bytes from before are taken.
+ * A function is looked at as hooking it would: the same bytes, the same decision (st_arch_plan).
+ * Where we have changed the code ourselves, the bytes from before are taken.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +18,7 @@
 const char cli_functions_help[] =
 	"sidetrack functions {-p PID | FILE} [GLOB...]\n"
 	"\n"
-	"Lists functions, one a line: ADDRESS OBJECT:FUNCTION KIND. KIND is how a hook would get in:\n"
+	"Lists functions, one a line: ADDRESS OBJECT:FUNCTION KIND. KIND is how a hook gets in:\n"
 	"    nop           there is room that the compiler left\n"
 	"    move          the first instructions are moved\n"
 	"    breakpoint    only a breakpoint fits\n"
@@ -109,7 +110,8 @@ static void undo_sites(const struct list *l, unsigned long addr, size_t len)
 	}
 }
 
-static void plan(struct list *l, struct st_object *obj, const struct st_func *f, struct st_plan *plan)
+static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
+		 struct st_plan *plan)
 {
 	size_t size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size, room = f->room;
 
@@ -124,7 +126,8 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 	if (room > size + PADDING)
 		room = size + PADDING;
 	if (!size || room > CODE_MAX) {
-		plan->why = size ? "its symbol has an impossible size" : "its symbol has no size, and nothing follows it";
+		plan->why = size ? "its symbol has an impossible size"
+				 : "its symbol has no size, and nothing follows it";
 		return;
 	}
 	if (room > l->room) {
@@ -137,7 +140,8 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		l->code = code;
 		l->room = room;
 	}
-	if (l->proc ? st_mem_read(l->proc, f->addr, l->code, room) : st_object_bytes(obj, f->addr, l->code, room)) {
+	if (l->proc ? st_mem_read(l->proc, f->addr, l->code, room)
+		    : st_object_bytes(obj, f->addr, l->code, room)) {
 		plan->why = "its bytes can't be read";
 		return;
 	}
@@ -232,8 +236,9 @@ static void summary(struct list *l)
 {
 	size_t i;
 
-	cli_say("%lu functions: %lu nop, %lu move, %lu breakpoint, %lu no", l->functions, l->kinds[ST_KIND_NOP],
-		l->kinds[ST_KIND_MOVE], l->kinds[ST_KIND_BREAKPOINT], l->kinds[ST_KIND_NO]);
+	cli_say("%lu functions: %lu nop, %lu move, %lu breakpoint, %lu no", l->functions,
+		l->kinds[ST_KIND_NOP], l->kinds[ST_KIND_MOVE], l->kinds[ST_KIND_BREAKPOINT],
+		l->kinds[ST_KIND_NO]);
 	qsort(l->reasons, l->nreasons, sizeof(l->reasons[0]), more_often);
 	for (i = 0; i < l->nreasons; i++)
 		cli_say("%8lu no: %s", l->reasons[i].count, l->reasons[i].why);

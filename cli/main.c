@@ -14,13 +14,18 @@
 bool cli_json;
 
 static const struct cli_verb verbs[] = {
-	{ "functions", cli_functions, "list the functions of a process or a file, and how they can be hooked",
+	{ "functions", cli_functions,
+	  "list the functions of a process or a file, and how they can be hooked",
 	  cli_functions_help },
-	{ "probe", cli_probe, "print the arguments of functions as they are called", cli_probe_help },
+	{ "probe", cli_probe, "print the arguments of functions as they are called",
+	  cli_probe_help },
 	{ "patch", cli_patch, "replace functions of a running process", cli_patch_help },
 	{ "status", cli_status, "show what sidetrack has in a process", cli_status_help },
 	{ "detach", cli_detach, "remove everything from a process", cli_detach_help },
-	/* Verbs of the contract that are not there yet: refused by name, so that a typing error is something else. */
+	/*
+	 * Verbs of the contract that are not there yet: refused by name, so that a typing error is
+	 * something else.
+	 */
 	{ "trace", NULL, NULL, NULL },
 	{ "report", NULL, NULL, NULL },
 	{ "export", NULL, NULL, NULL },
@@ -57,16 +62,16 @@ static void show_overview(FILE *out)
 	for (i = 0; i < VERBS; i++)
 		if (verbs[i].run)
 			fprintf(out, "    %-10s %s\n", verbs[i].name, verbs[i].line);
-	fprintf(out,
-		"\n"
-		"    sidetrack help VERB    one screen about a verb, with an example\n"
-		"    sidetrack --version\n"
-		"\n"
-		"Functions are named [OBJECT:]FUNCTION, both may be globs: redis-server:process*, libc.so.6:malloc.\n"
-		"Exit status: 0 done, 1 could not, 2 wrong usage, 3 busy (nothing was changed; try again).\n"
-		"\n"
-		"Example: what does a server allocate?\n"
-		"    sidetrack probe -p $(pidof redis-server) -n 10 'p libc.so.6:malloc size=$arg1:u64'\n");
+	fputs("\n"
+	      "    sidetrack help VERB    one screen about a verb, with an example\n"
+	      "    sidetrack --version\n"
+	      "\n"
+	      "Functions are named [OBJECT:]FUNCTION, both may be globs, as in libc.so.6:mall*.\n"
+	      "Exit status: 0 done, 1 could not, 2 wrong usage, 3 busy (nothing was changed).\n"
+	      "\n"
+	      "Example: what does a server allocate?\n"
+	      "    sidetrack probe -p $(pidof redis-server) -n 9 'p libc.so.6:malloc $arg1:u64'\n",
+	      out);
 }
 
 static int not_yet(const struct cli_verb *verb)

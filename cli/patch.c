@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sidetrack patch: apply, revert, list. What a patch is and whether it may go in is decided in patch/.
+ * sidetrack patch: apply, revert, list. What a patch is and whether it may go in is decided in
+ * patch/.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,8 +16,9 @@ const char cli_patch_help[] =
 	"sidetrack patch revert -p PID NAME...\n"
 	"sidetrack patch list [-p PID]\n"
 	"\n"
-	"Replaces functions of a running process by those of a patch: a shared object made with the macros of\n"
-	"sidetrack/patch.h. 'revert' brings the old functions back. 'list' prints a line for each patch:\n"
+	"Replaces functions of a running process by those of a patch: a shared object made with\n"
+	"the macros of sidetrack/patch.h. 'revert' brings the old functions back. 'list' prints a\n"
+	"line for each patch:\n"
 	"    NAME STATE LEVEL OBJECT FUNCTIONS\n"
 	"STATE is disabled, transition or enabled; LEVEL is independent, thread or process.\n"
 	"\n"
@@ -57,7 +59,8 @@ static int list(int pid)
 	if (!pid) {
 		ret = cli_each_process(list_process, &which, &skipped);
 		if (skipped)
-			cli_say("patch list: %u more processes can't be looked at (not yours)", skipped);
+			cli_say("patch list: %u more processes can't be looked at (not yours)",
+				skipped);
 		return ret;
 	}
 	ret = st_session_open(pid, false, &s, err);
@@ -142,7 +145,8 @@ int cli_patch(int argc, char **argv)
 		return cli_usage("patch: apply, revert or list?");
 	sub = argv[optind++];
 	if (!strcmp(sub, "list"))
-		return optind == argc ? list(pid) : cli_usage("patch list: what is '%s'?", argv[optind]);
+		return optind == argc ? list(pid)
+				      : cli_usage("patch list: what is '%s'?", argv[optind]);
 	if (strcmp(sub, "apply") && strcmp(sub, "revert"))
 		return cli_usage("there is no 'patch %s'", sub);
 	if (!pid)

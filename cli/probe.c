@@ -2,7 +2,8 @@
 /*
  * sidetrack probe: print the arguments of functions as they are called.
  *
- * However it ends (Ctrl-C, SIGTERM, a closed pipe, enough hits, the process gone), the hooks are removed first.
+ * However it ends (Ctrl-C, SIGTERM, a closed pipe, enough hits, the process gone), the hooks are
+ * removed first.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,9 +22,10 @@ const char cli_probe_help[] =
 	"    COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...\n"
 	"\n"
 	"SPEC is      p[:NAME] [OBJECT:]FUNCTION [NAME=FETCHARG[:TYPE]]...\n"
-	"FETCHARG is  $argN (N from 1)  %REG  $stack  $stackN  @ADDR  @SYMBOL[+OFFSET]  \\NUMBER  $comm\n"
-	"             +OFFSET(FETCHARG), -OFFSET(FETCHARG): what lies there in memory\n"
-	"TYPE is      u8 to u64, s8 to s64, x8 to x64, char, string, symbol, b<width>@<offset>/<size>, TYPE[N]\n"
+	"FETCHARG is  $argN (N from 1)  %REG  $stack  $stackN  $comm  \\NUMBER\n"
+	"             @ADDR, @SYMBOL[+OFFSET], +OFFSET(FETCHARG), -OFFSET(FETCHARG): memory there\n"
+	"TYPE is      u8 to u64, s8 to s64, x8 to x64, char, string, symbol, TYPE[N],\n"
+	"             b<width>@<offset>/<size>\n"
 	"A pointer that can't be read gives (fault).\n"
 	"\n"
 	"    -p PID     the process; may be given several times\n"
@@ -147,7 +149,7 @@ static bool count_reached(const struct run *r)
 /* Until something ends it. */
 static int follow(struct run *r)
 {
-	struct pollfd out = { .fd = STDOUT_FILENO };	/* no events: only that its reader has gone */
+	struct pollfd out = { .fd = STDOUT_FILENO }; /* no events: only that its reader has gone */
 	int status = CLI_DONE, wait = 1;
 	unsigned int i;
 
@@ -218,9 +220,12 @@ static int probe(struct run *r, const int *pids, unsigned int npids, char **text
 	if (r->counts && status == CLI_DONE)
 		print_counts(r);
 	if (r->lost)
-		cli_say("probe: %" PRIu64 " hits were lost: they came faster than they could be printed", r->lost);
+		cli_say("probe: %" PRIu64
+			" hits were lost: they came faster than they could be printed",
+			r->lost);
 	if (r->missed)
-		cli_say("probe: %" PRIu64 " hits were not recorded: they came while a hook ran on that thread",
+		cli_say("probe: %" PRIu64
+			" hits were not recorded: they came while a hook ran on that thread",
 			r->missed);
 	return status;
 }

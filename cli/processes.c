@@ -36,7 +36,8 @@ static bool has_agent(int pid)
 	return found;
 }
 
-int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *ctx, unsigned int *skipped)
+int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *ctx,
+		     unsigned int *skipped)
 {
 	DIR *dir = opendir("/proc");
 	char err[ST_ERR_MAX], *end;
@@ -73,7 +74,8 @@ void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *befo
 	const char *state = p.state < 4 ? states[p.state] : "damaged";
 	const char *level = p.level < 3 ? levels[p.level] : "damaged";
 
-	p.name[sizeof(p.name) - 1] = p.object[sizeof(p.object) - 1] = p.functions[sizeof(p.functions) - 1] = '\0';
+	p.name[sizeof(p.name) - 1] = p.object[sizeof(p.object) - 1] =
+		p.functions[sizeof(p.functions) - 1] = '\0';
 	if (cli_json) {
 		printf("{\"pid\":%d,\"kind\":\"patch\",\"name\":", pid);
 		st_json_string(stdout, p.name, strlen(p.name));

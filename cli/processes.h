@@ -6,12 +6,17 @@
 #include <process/session.h>
 
 /*
- * Calls fn for each process whose maps hold the agent's memory and that we may look at. Stops when fn returns
- * something else than CLI_DONE, and returns that. @skipped: how many had it and could not be looked at.
+ * Calls fn for each process whose maps hold the agent's memory and that we may look at. Stops when
+ * fn returns something else than CLI_DONE, and returns that. @skipped: how many had it and could
+ * not be looked at.
  */
-int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *ctx, unsigned int *skipped);
+int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *ctx,
+		     unsigned int *skipped);
 
-/* One patch, as `patch list` shows it, behind the given words. The record is the target's: it is copied and bounded. */
+/*
+ * One patch, as `patch list` shows it, behind the given words. The record is the target's: it is
+ * copied and bounded.
+ */
 void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before);
 
 #endif

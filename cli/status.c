@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * sidetrack status: what there is, read from the memory that the agent shares. Changes nothing, stops nobody.
+ * sidetrack status: what there is, read from the memory that the agent shares. Changes nothing,
+ * stops nobody.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +18,8 @@ const char cli_status_help[] =
 	"With -p: a line for each probe and patch in the process, nothing when there is none:\n"
 	"    probe NAME HITS hits on SITES sites, by PID: SPEC\n"
 	"    patch NAME STATE LEVEL OBJECT FUNCTIONS\n"
-	"A probe whose sidetrack was killed is marked 'orphan'; the next 'probe' or 'detach' removes it.\n"
+	"A probe whose sidetrack was killed is marked 'orphan'; the next 'probe' or 'detach'\n"
+	"removes it.\n"
 	"Without -p: a line for each process that has any: PID COMM PROBES PATCHES\n"
 	"\n"
 	"    -p PID     the process\n"
@@ -29,13 +31,15 @@ const char cli_status_help[] =
 static void show_probe(int pid, const struct st_ctl_probe *shared)
 {
 	struct st_ctl_probe p = *shared;
-	bool orphan = !p.owner || p.owner > INT32_MAX || st_start_time((int)p.owner) != p.owner_start;
+	bool orphan =
+		!p.owner || p.owner > INT32_MAX || st_start_time((int)p.owner) != p.owner_start;
 
 	p.name[sizeof(p.name) - 1] = p.spec[sizeof(p.spec) - 1] = '\0';
 	if (cli_json) {
 		printf("{\"pid\":%d,\"kind\":\"probe\",\"name\":", pid);
 		st_json_string(stdout, p.name, strlen(p.name));
-		printf(",\"hits\":%" PRIu64 ",\"sites\":%" PRIu64 ",\"owner\":%" PRIu32 ",\"orphan\":%s,\"spec\":",
+		printf(",\"hits\":%" PRIu64 ",\"sites\":%" PRIu64 ",\"owner\":%" PRIu32
+		       ",\"orphan\":%s,\"spec\":",
 		       p.hits, p.sites, p.owner, orphan ? "true" : "false");
 		st_json_string(stdout, p.spec, strlen(p.spec));
 		fputs("}\n", stdout);
@@ -128,7 +132,7 @@ int cli_status(int argc, char **argv)
 	}
 	ret = st_session_open(pid, false, &s, err);
 	if (ret == -ENOENT) {
-		/* No agent: but a process that is not there, or not ours, is an error all the same. */
+		/* No agent; but a process that is not there, or not ours, is an error. */
 		ret = st_proc_open(pid, &proc, err);
 		if (ret)
 			return cli_failed(ret, "status: %s", err);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Formats hits as the kernel's trace file does, and as JSON. Values are found by walking the record along the
- * specification, always within the record's length.
+ * Formats hits as the kernel's trace file does, and as JSON. Values are found by walking the record
+ * along the specification, always within the record's length.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -41,10 +41,14 @@ static size_t utf8(const unsigned char *s, size_t len, uint32_t *code)
 	return n;
 }
 
-/* Would this character do something to a terminal, instead of being shown? C0, DEL, C1, and what reorders a line. */
+/*
+ * Would this character do something to a terminal, instead of being shown? C0, DEL, C1, and what
+ * reorders a line.
+ */
 static bool is_control(uint32_t c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
 }
 
 static void print_escaped(FILE *out, const char *text, size_t len, bool quoted)
@@ -110,8 +114,8 @@ struct value {
 };
 
 /*
- * The next value of a record, and *pos behind it. Returns false when it does not lie within the record.
- * Layout: agent/ctl.h, struct st_rec.
+ * The next value of a record, and *pos behind it. Returns false when it does not lie within the
+ * record. Layout: agent/ctl.h, struct st_rec.
  */
 static bool next_value(const struct st_probe_hit *hit, unsigned int i, size_t *pos, struct value *v)
 {
@@ -183,7 +187,8 @@ static void print_symbol(FILE *out, const struct st_probe_hit *hit, uint64_t add
 	fprintf(out, "+0x%" PRIx64, offset);
 }
 
-static void text_element(FILE *out, const struct st_probe_hit *hit, const struct value *v, unsigned int i)
+static void text_element(FILE *out, const struct st_probe_hit *hit, const struct value *v,
+			 unsigned int i)
 {
 	uint64_t val = element(v, i);
 	char c = (char)val;
@@ -259,8 +264,8 @@ void st_print_text(FILE *out, const struct st_probe_hit *hit)
 		fputs(" [---]", out);
 	else
 		fprintf(out, " [%03u]", rec->cpu);
-	fprintf(out, " %" PRIu64 ".%06" PRIu64 ": %s: (", hit->ns / 1000000000, hit->ns / 1000 % 1000000,
-		hit->spec->name);
+	fprintf(out, " %" PRIu64 ".%06" PRIu64 ": %s: (", hit->ns / 1000000000,
+		hit->ns / 1000 % 1000000, hit->spec->name);
 	print_symbol(out, hit, rec->ip);
 	fputc(')', out);
 	for (i = 0; i < hit->spec->nargs && next_value(hit, i, &pos, &v); i++) {
@@ -279,13 +284,15 @@ static void json_symbol(FILE *out, const struct st_probe_hit *hit, uint64_t addr
 	const char *name = hit->symbolize ? hit->symbolize(hit->ctx, addr, &offset) : NULL;
 
 	if (name)
-		snprintf(text, sizeof(text), "%.*s+0x%" PRIx64, (int)sizeof(text) - 20, name, offset);
+		snprintf(text, sizeof(text), "%.*s+0x%" PRIx64, (int)sizeof(text) - 20, name,
+			 offset);
 	else
 		snprintf(text, sizeof(text), "0x%" PRIx64, addr);
 	st_json_string(out, text, strlen(text));
 }
 
-static void json_element(FILE *out, const struct st_probe_hit *hit, const struct value *v, unsigned int i)
+static void json_element(FILE *out, const struct st_probe_hit *hit, const struct value *v,
+			 unsigned int i)
 {
 	uint64_t val = element(v, i);
 	char c = (char)val;
@@ -353,7 +360,8 @@ void st_print_json(FILE *out, const struct st_probe_hit *hit)
 		fputs("null", out);
 	else
 		fprintf(out, "%u", rec->cpu);
-	fprintf(out, ",\"time\":%" PRIu64 ".%09" PRIu64 ",\"name\":", hit->ns / 1000000000, hit->ns % 1000000000);
+	fprintf(out, ",\"time\":%" PRIu64 ".%09" PRIu64 ",\"name\":", hit->ns / 1000000000,
+		hit->ns % 1000000000);
 	st_json_string(out, hit->spec->name, strlen(hit->spec->name));
 	fputs(",\"function\":", out);
 	json_symbol(out, hit, rec->ip);

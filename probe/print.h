@@ -2,8 +2,8 @@
 /*
  * A hit, for people and for programs.
  *
- * Nothing that comes from the probed process reaches the terminal raw: text is escaped, values that don't fit the
- * record's length are an error and not a read beyond it.
+ * Nothing that comes from the probed process reaches the terminal raw: text is escaped, values that
+ * don't fit the record's length are an error and not a read beyond it.
  */
 #ifndef ST_PROBE_PRINT_H
 #define ST_PROBE_PRINT_H
@@ -27,7 +27,7 @@ typedef const char *(*st_symbolize)(void *ctx, uint64_t addr, uint64_t *offset);
 
 struct st_probe_hit {
 	const struct st_spec *spec;
-	const struct st_rec *rec;	/* the tool's own copy, followed by its values; rec->size bytes */
+	const struct st_rec *rec; /* the tool's own copy, followed by its values; rec->size bytes */
 	const char *comm;		/* NULL: not known */
 	int pid;
 	uint64_t ns;			/* CLOCK_MONOTONIC */
@@ -43,7 +43,8 @@ struct st_probe_hit {
 bool st_probe_hit_check(const struct st_probe_hit *hit);
 
 /**
- * st_print_text() - `COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...` and a newline
+ * st_print_text() - `COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...` and a
+ * newline
  */
 void st_print_text(FILE *out, const struct st_probe_hit *hit);
 
@@ -54,7 +55,10 @@ void st_print_text(FILE *out, const struct st_probe_hit *hit);
  */
 void st_print_json(FILE *out, const struct st_probe_hit *hit);
 
-/* Text from elsewhere, for a terminal: control characters and broken UTF-8 as \xHH, the rest as it is. */
+/*
+ * Text from elsewhere, for a terminal: control characters and broken UTF-8 as \xHH, the rest as it
+ * is.
+ */
 void st_print_safe(FILE *out, const char *text, size_t len);
 /* Text as a JSON string with its quotes; broken UTF-8 becomes U+FFFD. */
 void st_json_string(FILE *out, const char *text, size_t len);

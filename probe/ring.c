@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads the ring of hits that agent/probe.c writes (the format is in agent/ctl.h), and converts its clock.
+ * Reads the ring of hits that agent/probe.c writes (the format is in agent/ctl.h), and converts its
+ * clock.
  *
- * What was read is zeroed before it is given back, so that a record's size is 0 until it is committed.
+ * What was read is zeroed before it is given back, so that a record's size is 0 until it is
+ * committed.
  */
 #include <string.h>
 #include <time.h>
@@ -36,7 +38,10 @@ static void release(struct st_ring_reader *r, uint64_t to)
 		memset(r->ring->data + pos, 0, len);
 	}
 	r->tail = to;
-	/* Pairs with the acquire in the agent's reserve(): who sees this tail sees zeroes in front of it. */
+	/*
+	 * Pairs with the acquire in the agent's reserve(): who sees this tail sees zeroes in front
+	 * of it.
+	 */
 	__atomic_store_n(&r->ring->tail, to, __ATOMIC_RELEASE);
 }
 

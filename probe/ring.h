@@ -2,8 +2,8 @@
 /*
  * The tool's end of the ring of hits, and the clock of its records.
  *
- * The target can write the whole ring: each length is checked, each record is copied before it is looked at, and what
- * does not make sense is thrown away and counted, never followed.
+ * The target can write the whole ring: each length is checked, each record is copied before it is
+ * looked at, and what does not make sense is thrown away and counted, never followed.
  */
 #ifndef ST_PROBE_RING_H
 #define ST_PROBE_RING_H
@@ -23,7 +23,8 @@ struct st_ring_reader {
 /**
  * st_ring_begin() - become the reader of a ring
  *
- * Throws away what is in it. Nobody may write or read it now: no probe of ours is set, and those of others are gone.
+ * Throws away what is in it. Nobody may write or read it now: no probe of ours is set, and those of
+ * others are gone.
  */
 void st_ring_begin(struct st_ring_reader *r, struct st_ring *ring);
 
@@ -32,8 +33,8 @@ void st_ring_begin(struct st_ring_reader *r, struct st_ring *ring);
  * @r: the reader
  * @rec: a copy is written here
  * @max: its size
- * @ns: CLOCK_MONOTONIC now: a record that is not committed in two seconds never will be (its thread jumped out of a
- *	signal handler, or was a child that was killed)
+ * @ns: CLOCK_MONOTONIC now: a record that is not committed in two seconds never will be (its thread
+ *	jumped out of a signal handler, or was a child that was killed)
  *
  * Return: true with a record, false when there is none now.
  */
@@ -50,7 +51,10 @@ struct st_clock {
 };
 
 void st_clock_begin(struct st_clock *c);
-/* Sample again; to be called before records are converted, and now and then. The first call may sleep 10 ms. */
+/*
+ * Sample again; to be called before records are converted, and now and then. The first call may
+ * sleep 10 ms.
+ */
 void st_clock_update(struct st_clock *c);
 /* 0 ticks (a clock that could not be read) is now. */
 uint64_t st_clock_ns(const struct st_clock *c, uint64_t ticks);

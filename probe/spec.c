@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parser of probe specifications. One function for each line of the grammar, each told the words' bounds.
+ * The parser of probe specifications. One function for each line of the grammar, each told the
+ * words' bounds.
  *
- * Every refusal points at its place in the text, and says whether the text is wrong or only ahead of the tool.
+ * Every refusal points at its place in the text, and says whether the text is wrong or only ahead
+ * of the tool.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -28,8 +30,8 @@ struct span {
 	const char *p, *end;
 };
 
-__attribute__((format(printf, 4, 5)))
-static int fail(struct parser *ps, const char *at, int status, const char *fmt, ...)
+static int __attribute__((format(printf, 4, 5)))
+fail(struct parser *ps, const char *at, int status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -105,12 +107,15 @@ static int parse_name(struct parser *ps, struct span s, const char *what, char *
 	if (s.p == s.end)
 		return fail(ps, s.p, WRONG, "the name of the %s is missing", what);
 	if (!is_name_start(*s.p))
-		return fail(ps, s.p, WRONG, "the name of the %s must begin with a letter or _", what);
+		return fail(ps, s.p, WRONG, "the name of the %s must begin with a letter or _",
+			    what);
 	for (c = s.p; c < s.end; c++)
 		if (!is_name_start(*c) && !is_digit(*c))
-			return fail(ps, c, WRONG, "the name of the %s may hold letters, digits and _ only", what);
+			return fail(ps, c, WRONG,
+				    "the name of the %s may hold letters, digits and _ only", what);
 	if (length(s) >= size)
-		return fail(ps, s.p, WRONG, "the name of the %s is too long (at most %zu)", what, size - 1);
+		return fail(ps, s.p, WRONG, "the name of the %s is too long (at most %zu)", what,
+			    size - 1);
 	memcpy(out, s.p, length(s));
 	out[length(s)] = '\0';
 	return 0;
@@ -137,7 +142,8 @@ static int parse_number(struct parser *ps, struct span s, uint64_t *out)
 		else
 			return fail(ps, s.p, WRONG, "'%.*s' is not a number", shown(all), all.p);
 		if (__builtin_mul_overflow(v, base, &v) || __builtin_add_overflow(v, digit, &v))
-			return fail(ps, all.p, WRONG, "the number %.*s is too large", shown(all), all.p);
+			return fail(ps, all.p, WRONG, "the number %.*s is too large", shown(all),
+				    all.p);
 	}
 	*out = v;
 	return 0;
@@ -172,9 +178,12 @@ static int parse_kind(struct parser *ps, struct span s, struct st_spec *spec)
 	if (*s.p == 'r' && (length(s) == 1 || s.p[1] == ':' || is_digit(s.p[1])))
 		return fail(ps, s.p, NOT_YET, "return probes (r) are not there yet");
 	if (*s.p == '-')
-		return fail(ps, s.p, WRONG, "probes are removed by ending the command that set them, not by '-:NAME'");
+		return fail(
+			ps, s.p, WRONG,
+			"probes are removed by ending the command that set them, not by '-:NAME'");
 	if (*s.p != 'p' || (length(s) > 1 && s.p[1] != ':'))
-		return fail(ps, s.p, WRONG, "a probe begins with p or p:NAME, as in 'p:open libc.so.6:open64'");
+		return fail(ps, s.p, WRONG,
+			    "a probe begins with p or p:NAME, as in 'p:open libc.so.6:open64'");
 	if (length(s) == 1)
 		return 0;
 	s.p += 2;
@@ -197,10 +206,12 @@ static int parse_symbol(struct parser *ps, struct span s, const char *what, char
 	if (s.p == s.end)
 		return fail(ps, s.p, WRONG, "the name of the %s is missing", what);
 	if (length(s) >= ST_SPEC_SYMBOL_MAX)
-		return fail(ps, s.p, WRONG, "the name of the %s is too long (at most %d)", what, ST_SPEC_SYMBOL_MAX - 1);
+		return fail(ps, s.p, WRONG, "the name of the %s is too long (at most %d)", what,
+			    ST_SPEC_SYMBOL_MAX - 1);
 	for (c = s.p; c < s.end; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			return fail(ps, c, WRONG, "a control character in the name of the %s", what);
+			return fail(ps, c, WRONG, "a control character in the name of the %s",
+				    what);
 	memcpy(out, s.p, length(s));
 	out[length(s)] = '\0';
 	return 0;
@@ -218,7 +229,9 @@ static int parse_place(struct parser *ps, struct span s, struct st_spec *spec)
 		return fail(ps, s.p, WRONG, "which function? ('p:NAME [OBJECT:]FUNCTION')");
 	if (colon) {
 		if (find(object, '/'))
-			return fail(ps, s.p, WRONG, "an object is named without its folder, as in libc.so.6:malloc");
+			return fail(
+				ps, s.p, WRONG,
+				"an object is named without its folder, as in libc.so.6:malloc");
 		ret = parse_symbol(ps, object, "object", spec->object);
 		if (ret)
 			return ret;
@@ -229,7 +242,8 @@ static int parse_place(struct parser *ps, struct span s, struct st_spec *spec)
 		struct span suffix = { percent, s.end };
 
 		if (!is(suffix, "%return"))
-			return fail(ps, percent, WRONG, "'%.*s' is not known here", shown(suffix), suffix.p);
+			return fail(ps, percent, WRONG, "'%.*s' is not known here", shown(suffix),
+				    suffix.p);
 		return fail(ps, percent, NOT_YET, "return probes (%%return) are not there yet");
 	}
 	plus = find_last(s, '+');
@@ -241,7 +255,8 @@ static int parse_place(struct parser *ps, struct span s, struct st_spec *spec)
 			return ret;
 		if (offset)
 			return fail(ps, plus, NOT_YET,
-				    "probes inside a function (+OFFSET) are not there yet, only at its entry");
+				    "probes inside a function (+OFFSET) are not there yet, only at "
+				    "its entry");
 		s.end = plus;
 	}
 	if (s.p < s.end && is_digit(*s.p))
@@ -261,15 +276,16 @@ static int parse_register(struct parser *ps, struct span s, struct st_fetch *f)
 			return 0;
 		}
 	}
-	return fail(ps, s.p, WRONG, "'%.*s' is not a register of %s", shown(s), s.p, ps->arch->name);
+	return fail(ps, s.p, WRONG, "'%.*s' is not a register of %s", shown(s), s.p,
+		    ps->arch->name);
 }
 
 /* Stack word, as a base. */
 static int stack_word(struct parser *ps, struct span s, uint64_t n, struct st_fetch *f)
 {
 	if (n > UINT16_MAX)
-		return fail(ps, s.p, WRONG, "'%.*s' is too far up the stack (at most word %d)", shown(s), s.p,
-			    UINT16_MAX);
+		return fail(ps, s.p, WRONG, "'%.*s' is too far up the stack (at most word %d)",
+			    shown(s), s.p, UINT16_MAX);
 	f->base = ST_FETCH_STACK;
 	f->index = (uint16_t)n;
 	return 0;
@@ -291,7 +307,8 @@ static int parse_variable(struct parser *ps, struct span s, struct st_spec_arg *
 		return 0;
 	}
 	if (is(s, "$retval"))
-		return fail(ps, s.p, WRONG, "$retval is for return probes (r); an entry probe (p) has none");
+		return fail(ps, s.p, WRONG,
+			    "$retval is for return probes (r); an entry probe (p) has none");
 	if (is(s, stackn)) {
 		f->base = ST_FETCH_REG;
 		f->index = ps->arch->sp;
@@ -303,7 +320,8 @@ static int parse_variable(struct parser *ps, struct span s, struct st_spec_arg *
 		return ret ? ret : stack_word(ps, s, n, f);
 	}
 	if (is(s, "$arg*"))
-		return fail(ps, s.p, NOT_YET, "$arg* (all arguments, by debug information) is not there yet");
+		return fail(ps, s.p, NOT_YET,
+			    "$arg* (all arguments, by debug information) is not there yet");
 	if (length(s) > argn_len && !memcmp(s.p, argn, argn_len)) {
 		number = (struct span){ s.p + argn_len, s.end };
 		ret = parse_number(ps, number, &n);
@@ -320,7 +338,8 @@ static int parse_variable(struct parser *ps, struct span s, struct st_spec_arg *
 		f->index = ps->arch->args[n - 1];
 		return 0;
 	}
-	return fail(ps, s.p, WRONG, "'%.*s' is not known ($argN, $stack, $stackN and $comm are)", shown(s), s.p);
+	return fail(ps, s.p, WRONG, "'%.*s' is not known ($argN, $stack, $stackN and $comm are)",
+		    shown(s), s.p);
 }
 
 /* One more dereference, at the end of the program. */
@@ -351,7 +370,8 @@ static int parse_at(struct parser *ps, struct span s, struct st_spec_arg *arg)
 		return add_deref(ps, s.p, &arg->fetch, 0);
 	}
 	if (what.p < what.end && *what.p == '+')
-		return fail(ps, s.p, NOT_YET, "@+OFFSET (an offset in the file) is not there yet; use @SYM+OFFSET");
+		return fail(ps, s.p, NOT_YET,
+			    "@+OFFSET (an offset in the file) is not there yet; use @SYM+OFFSET");
 	sign = find_last(what, '+');
 	if (!sign)
 		sign = find_last(what, '-');
@@ -386,7 +406,8 @@ static int parse_fetch(struct parser *ps, struct span s, struct st_spec_arg *arg
 	case '\\':
 		inner = (struct span){ s.p + 1, s.end };
 		if (inner.p < inner.end && *inner.p == '"')
-			return fail(ps, s.p, NOT_YET, "texts as constants (\\\"...\\\") are not there yet");
+			return fail(ps, s.p, NOT_YET,
+				    "texts as constants (\\\"...\\\") are not there yet");
 		arg->fetch.base = ST_FETCH_IMM;
 		if (inner.p < inner.end && *inner.p == '-')
 			return parse_signed(ps, inner, &arg->fetch.imm);
@@ -397,7 +418,8 @@ static int parse_fetch(struct parser *ps, struct span s, struct st_spec_arg *arg
 	default:
 		if (is_name_start(*s.p) || *s.p == '*' || *s.p == '&' || *s.p == '(')
 			return fail(ps, s.p, NOT_YET,
-				    "C expressions are not there yet; use %%REG, $argN, @SYM or +OFFSET(...)");
+				    "C expressions are not there yet; use %%REG, $argN, @SYM or "
+				    "+OFFSET(...)");
 		return fail(ps, s.p, WRONG, "'%.*s' can't be fetched", shown(s), s.p);
 	}
 
@@ -444,9 +466,11 @@ static int parse_bitfield(struct parser *ps, struct span s, struct st_spec_arg *
 	if (ret)
 		return ret;
 	if (size != 8 && size != 16 && size != 32 && size != 64)
-		return fail(ps, slash + 1, WRONG, "the size of a bitfield's container is 8, 16, 32 or 64");
+		return fail(ps, slash + 1, WRONG,
+			    "the size of a bitfield's container is 8, 16, 32 or 64");
 	if (!width || width > size || shift > size - width)
-		return fail(ps, s.p, WRONG, "the bitfield does not fit into its %d bits", (int)size);
+		return fail(ps, s.p, WRONG, "the bitfield does not fit into its %d bits",
+			    (int)size);
 	arg->bits = (uint8_t)width;
 	arg->shift = (uint8_t)shift;
 	arg->show = ST_SHOW_UNSIGNED;
@@ -461,10 +485,12 @@ static int parse_type_name(struct parser *ps, struct span s, struct st_spec_arg 
 		uint8_t size;
 		enum st_show show;
 	} types[] = {
-		{ "u8", 1, ST_SHOW_UNSIGNED }, { "u16", 2, ST_SHOW_UNSIGNED }, { "u32", 4, ST_SHOW_UNSIGNED },
-		{ "u64", 8, ST_SHOW_UNSIGNED }, { "s8", 1, ST_SHOW_SIGNED }, { "s16", 2, ST_SHOW_SIGNED },
-		{ "s32", 4, ST_SHOW_SIGNED }, { "s64", 8, ST_SHOW_SIGNED }, { "x8", 1, ST_SHOW_HEX },
-		{ "x16", 2, ST_SHOW_HEX }, { "x32", 4, ST_SHOW_HEX }, { "x64", 8, ST_SHOW_HEX },
+		{ "u8", 1, ST_SHOW_UNSIGNED },	{ "u16", 2, ST_SHOW_UNSIGNED },
+		{ "u32", 4, ST_SHOW_UNSIGNED }, { "u64", 8, ST_SHOW_UNSIGNED },
+		{ "s8", 1, ST_SHOW_SIGNED },	{ "s16", 2, ST_SHOW_SIGNED },
+		{ "s32", 4, ST_SHOW_SIGNED },	{ "s64", 8, ST_SHOW_SIGNED },
+		{ "x8", 1, ST_SHOW_HEX },	{ "x16", 2, ST_SHOW_HEX },
+		{ "x32", 4, ST_SHOW_HEX },	{ "x64", 8, ST_SHOW_HEX },
 		{ "char", 1, ST_SHOW_CHAR },
 	};
 	size_t i;
@@ -489,8 +515,10 @@ static int parse_type_name(struct parser *ps, struct span s, struct st_spec_arg 
 		return parse_bitfield(ps, s, arg);
 	if (s.p == s.end)
 		return fail(ps, s.p, WRONG, "the type is missing behind ':'");
-	return fail(ps, s.p, WRONG, "'%.*s' is not a type (u8 to u64, s8 to s64, x8 to x64, char, string, symbol are)",
-		    shown(s), s.p);
+	return fail(
+		ps, s.p, WRONG,
+		"'%.*s' is not a type (u8 to u64, s8 to s64, x8 to x64, char, string, symbol are)",
+		shown(s), s.p);
 }
 
 /* TYPE or TYPE[N]; the fetcharg has been parsed */
@@ -514,7 +542,8 @@ static int parse_type(struct parser *ps, struct span s, struct st_spec_arg *arg)
 	if (ret)
 		return ret;
 	if (!n || n > ST_SPEC_ARRAY_MAX)
-		return fail(ps, number.p, WRONG, "an array has 1 to %d elements", ST_SPEC_ARRAY_MAX);
+		return fail(ps, number.p, WRONG, "an array has 1 to %d elements",
+			    ST_SPEC_ARRAY_MAX);
 	if (f->type == ST_TYPE_STRING)
 		return fail(ps, open, NOT_YET, "arrays of strings are not there yet");
 	if (arg->bits)
@@ -587,7 +616,8 @@ static void default_name(struct st_spec *spec)
 			*c = '_';
 }
 
-int st_spec_parse(const char *text, const struct st_spec_arch *arch, struct st_spec *spec, struct st_spec_error *err)
+int st_spec_parse(const char *text, const struct st_spec_arch *arch, struct st_spec *spec,
+		  struct st_spec_error *err)
 {
 	struct parser ps = { text, arch, err };
 	const char *p = text;

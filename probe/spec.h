@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A probe as its user writes it: the kernel's kprobe_events language (Documentation/trace/kprobetrace.rst), parsed.
+ * A probe as its user writes it: the kernel's kprobe_events language
+ * (Documentation/trace/kprobetrace.rst), parsed.
  *
- * The parser is pure: it looks at its text and at a table of the architecture, at nothing else. What is a symbol in the
- * text stays a symbol in the result; whoever knows the process resolves it.
+ * The parser is pure: it looks at its text and at a table of the architecture, at nothing else.
+ * What is a symbol in the text stays a symbol in the result; whoever knows the process resolves it.
  */
 #ifndef ST_PROBE_SPEC_H
 #define ST_PROBE_SPEC_H
@@ -52,7 +53,7 @@ struct st_spec_arg {
 	bool array;			/* shown in braces, also with one element */
 	uint8_t bits, shift;		/* of a bitfield; bits is 0 when it is none */
 	struct st_fetch fetch;
-	char symbol[ST_SPEC_SYMBOL_MAX];	/* if not empty: its address is to be added to fetch.imm */
+	char symbol[ST_SPEC_SYMBOL_MAX]; /* if not empty: its address is to be added to fetch.imm */
 };
 
 struct st_spec {
@@ -65,7 +66,7 @@ struct st_spec {
 
 struct st_spec_error {
 	size_t pos;		/* where in the text, in bytes */
-	int status;		/* exit status: 2 the text is wrong, 1 it is right and not there yet */
+	int status; /* exit status: 2 the text is wrong, 1 it is right and not there yet */
 	char text[200];
 };
 
@@ -78,6 +79,7 @@ struct st_spec_error {
  *
  * Return: 0, or -EINVAL with @err.
  */
-int st_spec_parse(const char *text, const struct st_spec_arch *arch, struct st_spec *spec, struct st_spec_error *err);
+int st_spec_parse(const char *text, const struct st_spec_arch *arch, struct st_spec *spec,
+		  struct st_spec_error *err);
 
 #endif

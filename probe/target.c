@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Probes in one process. The order of things is what keeps a killed tool harmless: a record has its owner before it has
- * a hook, and loses the hook before it is free.
+ * Probes in one process. The order of things is what keeps a killed tool harmless: a record has its
+ * owner before it has a hook, and loses the hook before it is free.
  */
 #include <elf.h>
 #include <errno.h>
@@ -113,8 +113,8 @@ static uint32_t other_reader(struct st_ctl *ctl)
 	for (i = 0; i < ST_PROBES_MAX; i++) {
 		struct st_ctl_probe *p = &ctl->probe_rec[i];
 
-		if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != ST_PROBE_FREE && p->owner && !is_ours(p) &&
-		    !(p->flags & ST_PROBE_COUNT_ONLY))
+		if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != ST_PROBE_FREE && p->owner &&
+		    !is_ours(p) && !(p->flags & ST_PROBE_COUNT_ONLY))
 			return p->owner;
 	}
 	return 0;
@@ -148,8 +148,9 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 	other = counts_only ? 0 : other_reader(t->ctl);
 	if (other) {
 		say(err,
-			 "sidetrack (process %" PRIu32 ") is printing the hits of process %d already; only one can: use -c, or end it",
-			 other, pid);
+		    "sidetrack (process %" PRIu32
+		    ") is printing the hits of process %d already; only one can: use -c, or end it",
+		    other, pid);
 		ret = -EBUSY;
 		goto out_session;
 	}
@@ -211,7 +212,8 @@ static int find_matches(struct st_target *t, const struct st_spec *spec, struct 
 		unsigned long last = 0;
 
 		/* The kernel's own object is there for who asks for it. */
-		if (spec->object[0] ? fnmatch(spec->object, obj->name, 0) != 0 : (obj->flags & ST_OBJECT_VDSO) != 0)
+		if (spec->object[0] ? fnmatch(spec->object, obj->name, 0) != 0
+				    : (obj->flags & ST_OBJECT_VDSO) != 0)
 			continue;
 		f = st_object_functions(obj, &n);
 		for (j = 0; j < n; j++) {
@@ -231,7 +233,8 @@ static int find_matches(struct st_target *t, const struct st_spec *spec, struct 
 	return 0;
 }
 
-static void no_match(struct st_target *t, const struct st_spec *spec, const struct matches *m, char *err)
+static void no_match(struct st_target *t, const struct st_spec *spec, const struct matches *m,
+		     char *err)
 {
 	const char *why = NULL, *object = NULL;
 	bool seen = false;
@@ -239,8 +242,9 @@ static void no_match(struct st_target *t, const struct st_spec *spec, const stru
 
 	if (m->ifuncs) {
 		say(err,
-			 "%.100s is chosen among several functions when the program starts (ifunc); probe the one that was chosen",
-			 spec->function);
+		    "%.100s is chosen among several functions when the program starts (ifunc); "
+		    "probe the one that was chosen",
+		    spec->function);
 		return;
 	}
 	for (i = 0; i < t->objects->n; i++) {
@@ -255,17 +259,21 @@ static void no_match(struct st_target *t, const struct st_spec *spec, const stru
 		}
 	}
 	if (!seen)
-		say(err, "process %d has no object %.100s (see /proc/%d/maps)", t->pid, spec->object,
-			 t->pid);
+		say(err, "process %d has no object %.100s (see /proc/%d/maps)", t->pid,
+		    spec->object, t->pid);
 	else if (why)
 		say(err, "no function of process %d matches %.100s (%.60s: %.100s)", t->pid,
 			 spec->function, object, why);
 	else
-		say(err, "no function of process %d matches %.100s; 'sidetrack functions -p %d' lists them",
-			 t->pid, spec->function, t->pid);
+		say(err,
+		    "no function of process %d matches %.100s; 'sidetrack functions -p %d' lists "
+		    "them",
+		    t->pid, spec->function, t->pid);
 }
 
-/* The address of @SYM: as the dynamic loader would, then any object that has it, the program first. */
+/*
+ * The address of @SYM: as the dynamic loader would, then any object that has it, the program first.
+ */
 static int find_symbol(struct st_target *t, const char *name, uint64_t *addr, char *err)
 {
 	struct st_symbol sym = { 0 };
@@ -300,8 +308,8 @@ static bool general_only(const struct st_target *t, const struct st_ctl_probe *p
 {
 #if defined(__aarch64__)
 	/*
-	 * A system call may drop the upper part of SVE registers (Documentation/arch/arm64/sve.rst), and fetching
-	 * memory takes one.
+	 * A system call may drop the upper part of SVE registers
+	 * (Documentation/arch/arm64/sve.rst), and fetching memory takes one.
 	 */
 	bool sve = st_proc_auxv(t->proc, AT_HWCAP) & (1ul << 22);	/* HWCAP_SVE */
 	unsigned int i;
@@ -311,7 +319,8 @@ static bool general_only(const struct st_target *t, const struct st_ctl_probe *p
 	if (!t->ctl->tid_offset)
 		return false;
 	for (i = 0; i < p->fetches; i++)
-		if (p->fetch[i].derefs || p->fetch[i].type == ST_TYPE_STRING || p->fetch[i].base == ST_FETCH_STACK)
+		if (p->fetch[i].derefs || p->fetch[i].type == ST_TYPE_STRING ||
+		    p->fetch[i].base == ST_FETCH_STACK)
 			return false;
 #else
 	(void)t;
@@ -321,7 +330,8 @@ static bool general_only(const struct st_target *t, const struct st_ctl_probe *p
 }
 
 /* Take a record: complete but for its state when this returns. */
-static int take_record(struct st_target *t, const struct st_spec *spec, const char *text, unsigned int *index, char *err)
+static int take_record(struct st_target *t, const struct st_spec *spec, const char *text,
+		       unsigned int *index, char *err)
 {
 	struct st_ctl_probe *p = NULL;
 	unsigned int i;
@@ -330,8 +340,8 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 		uint32_t is_free = ST_PROBE_FREE;
 
 		p = &t->ctl->probe_rec[i];
-		if (__atomic_compare_exchange_n(&p->state, &is_free, ST_PROBE_SETUP, false, __ATOMIC_ACQ_REL,
-						__ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&p->state, &is_free, ST_PROBE_SETUP, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			break;
 	}
 	if (i == ST_PROBES_MAX) {
@@ -365,7 +375,8 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 	memset(&p->hook, 0, sizeof(p->hook));
 	p->hook.size = sizeof(p->hook);
 	p->hook.func = (st_hook_fn)(uintptr_t)t->ctl->probe;
-	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) + *index * sizeof(*p));
+	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) +
+					   *index * sizeof(*p));
 	p->hook.flags = general_only(t, p) ? ST_HOOK_GENERAL_REGS : 0;
 	return 0;
 }
@@ -392,7 +403,8 @@ static int keep_places(struct probe *p, const struct matches *m, char *note)
 				refused = &m->fn[i];
 			continue;
 		}
-		p->places[p->nplaces++] = (struct place){ m->fn[i].addr, m->fn[i].size, m->fn[i].name };
+		p->places[p->nplaces++] =
+			(struct place){ m->fn[i].addr, m->fn[i].size, m->fn[i].name };
 	}
 	qsort(p->places, p->nplaces, sizeof(*p->places), by_address);
 	note[0] = '\0';
@@ -404,8 +416,8 @@ static int keep_places(struct probe *p, const struct matches *m, char *note)
 	return 0;
 }
 
-int st_target_add(struct st_target *t, const struct st_spec *spec, const char *text, char note[ST_ERR_MAX],
-		  char err[ST_ERR_MAX])
+int st_target_add(struct st_target *t, const struct st_spec *spec, const char *text,
+		  char note[ST_ERR_MAX], char err[ST_ERR_MAX])
 {
 	struct matches m = { 0 };
 	struct st_ctl_probe *rec;
@@ -436,8 +448,10 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 		if (m.n == 1 && m.fn[0].why)
 			say(err, "%.100s can't be probed: %s", m.fn[0].name, m.fn[0].why);
 		else if (!ret)
-			say(err, "none of the %zu functions that match can be probed; the first, %.60s: %s",
-				 m.n, m.fn[0].name, m.fn[0].why ? m.fn[0].why : "no reason was given");
+			say(err,
+			    "none of the %zu functions that match can be probed; the first, %.60s: "
+			    "%s",
+			    m.n, m.fn[0].name, m.fn[0].why ? m.fn[0].why : "no reason was given");
 		else
 			say(err, "%s", st_session_error(t->session));
 		__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
@@ -481,7 +495,10 @@ static const struct place *place_at(const struct probe *p, uint64_t addr)
 	return addr == place->addr || addr - place->addr < place->size ? place : NULL;
 }
 
-/* The name of an address: the probed function under the name it was asked for, else what symbols say. */
+/*
+ * The name of an address: the probed function under the name it was asked for, else what symbols
+ * say.
+ */
 static const char *symbolize(void *ctx, uint64_t addr, uint64_t *offset)
 {
 	struct st_target *t = ctx;
@@ -585,7 +602,8 @@ uint64_t st_target_missed(const struct st_target *t)
 	unsigned int i;
 
 	for (i = 0; i < t->nprobes; i++)
-		n += __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hook.missed, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hook.missed,
+				     __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -599,11 +617,13 @@ const char *st_target_gone(struct st_target *t)
 	if (ns - t->checked < 200000000)
 		return NULL;
 	t->checked = ns;
-	if (!st_mem_read(t->proc, (unsigned long)t->ctl->self, &magic, sizeof(magic)) && magic == ST_CTL_MAGIC)
+	if (!st_mem_read(t->proc, (unsigned long)t->ctl->self, &magic, sizeof(magic)) &&
+	    magic == ST_CTL_MAGIC)
 		return NULL;
 	if (!st_start_time(t->pid))
 		return "has exited";
-	return st_proc_alive(t->proc) ? "was detached by another sidetrack" : "runs another program now (exec)";
+	return st_proc_alive(t->proc) ? "was detached by another sidetrack"
+				      : "runs another program now (exec)";
 }
 
 int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
@@ -629,8 +649,10 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 			gone = true;
 		if (r < 0 && !gone) {
 			/* It stays as it is, with its owner: whoever comes next will remove it. */
-			say(err, "the hooks of %s could not be removed: %s; 'sidetrack detach -p %d' may",
-				 t->probes[i].spec->name, st_session_error(t->session), t->pid);
+			say(err,
+			    "the hooks of %s could not be removed: %s; 'sidetrack detach -p %d' "
+			    "may",
+			    t->probes[i].spec->name, st_session_error(t->session), t->pid);
 			ret = r;
 		} else {
 			__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);

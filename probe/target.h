@@ -2,8 +2,8 @@
 /*
  * Probes in one process: set, read, removed.
  *
- * A probe is a record in the shared memory (agent/ctl.h) and a hook on the functions that match. Whatever happens to
- * the tool, the record says whose it is, so that a later tool can take it away.
+ * A probe is a record in the shared memory (agent/ctl.h) and a hook on the functions that match.
+ * Whatever happens to the tool, the record says whose it is, so that a later tool can take it away.
  */
 #ifndef ST_PROBE_TARGET_H
 #define ST_PROBE_TARGET_H
@@ -23,7 +23,8 @@ struct st_target;
  *
  * Takes away what dead tools left.
  *
- * Return: 0, or a negative errno; -EBUSY: another tool reads the hits of this process, or a thread is in the way.
+ * Return: 0, or a negative errno; -EBUSY: another tool reads the hits of this process, or a thread
+ * is in the way.
  */
 int st_target_open(int pid, bool counts_only, struct st_target **target, char err[ST_ERR_MAX]);
 
@@ -33,11 +34,11 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
  * @text: as the user wrote it
  * @note: set to a sentence about functions that were left out, or to ""
  *
- * Return: the number of functions it sits on, or a negative errno with a sentence in @err: -ENOENT no such function,
- *	-ENOTSUP none of them can be hooked, -EBUSY, -ENOSPC.
+ * Return: the number of functions it sits on, or a negative errno with a sentence in @err: -ENOENT
+ *	no such function, -ENOTSUP none of them can be hooked, -EBUSY, -ENOSPC.
  */
-int st_target_add(struct st_target *target, const struct st_spec *spec, const char *text, char note[ST_ERR_MAX],
-		  char err[ST_ERR_MAX]);
+int st_target_add(struct st_target *target, const struct st_spec *spec, const char *text,
+		  char note[ST_ERR_MAX], char err[ST_ERR_MAX]);
 
 /* The next hit of our probes, or false. @hit points into the target until the next call. */
 bool st_target_next(struct st_target *target, struct st_probe_hit *hit);
@@ -57,11 +58,15 @@ const char *st_target_gone(struct st_target *target);
 /**
  * st_target_close() - remove its probes and let go
  *
- * Return: 0 (also if the process is gone), or a negative errno with a sentence in @err: hooks are left in the process.
+ * Return: 0 (also if the process is gone), or a negative errno with a sentence in @err: hooks are
+ * left in the process.
  */
 int st_target_close(struct st_target *target, char err[ST_ERR_MAX]);
 
-/* Start time of a process (field 22 of /proc/PID/stat), 0 if there is none: with the pid it names a process for good. */
+/*
+ * Start time of a process (field 22 of /proc/PID/stat), 0 if there is none: with the pid it names a
+ * process for good.
+ */
 uint64_t st_start_time(int pid);
 
 #endif

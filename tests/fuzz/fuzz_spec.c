@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer target: any text as a probe specification, for each architecture. What is accepted must be a program that
- * the agent can run within its bounds; what is refused must point into the text.
+ * libFuzzer target: any text as a probe specification, for each architecture. What is accepted must
+ *be a program that the agent can run within its bounds; what is refused must point into the text.
  *
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iinclude \
  *		tests/fuzz/fuzz_spec.c probe/spec.c probe/arch.c -o fuzz_spec
@@ -26,7 +26,8 @@ static void check_accepted(const struct st_spec *spec)
 		REQUIRE(a->name[0] && memchr(a->name, 0, sizeof(a->name)));
 		REQUIRE(a->fetch.derefs <= ST_DEREF_MAX);
 		REQUIRE(a->fetch.count >= 1 && a->fetch.count <= ST_SPEC_ARRAY_MAX);
-		REQUIRE(a->fetch.size == 1 || a->fetch.size == 2 || a->fetch.size == 4 || a->fetch.size == 8);
+		REQUIRE(a->fetch.size == 1 || a->fetch.size == 2 || a->fetch.size == 4 ||
+			a->fetch.size == 8);
 		REQUIRE(a->fetch.base <= ST_FETCH_COMM && a->fetch.type <= ST_TYPE_STRING);
 		REQUIRE(a->fetch.base != ST_FETCH_REG || a->fetch.index < 34);
 		REQUIRE(!a->bits || a->bits + a->shift <= a->fetch.size * 8);
@@ -36,7 +37,8 @@ static void check_accepted(const struct st_spec *spec)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct st_spec_arch *const archs[] = { &st_spec_x86_64, &st_spec_arm64, &st_spec_arm };
+	static const struct st_spec_arch *const archs[] = { &st_spec_x86_64, &st_spec_arm64,
+							    &st_spec_arm };
 	char *text = malloc(size + 1);
 	struct st_spec_error err;
 	struct st_spec spec;

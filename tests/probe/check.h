@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Counting checks, for tests that are one program. The last line is what tests/README.md asks for. */
+/*
+ * Counting checks, for tests that are one program. The last line is what tests/README.md asks for.
+ */
 #ifndef ST_TESTS_PROBE_CHECK_H
 #define ST_TESTS_PROBE_CHECK_H
 

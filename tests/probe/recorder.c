@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The recorder, the ring and the formats, in one process: st_agent_probe() is called as a hook would call it, and what
- * the reader finds is compared with what was put into registers and memory. No code is patched here.
+ * The recorder, the ring and the formats, in one process: st_agent_probe() is called as a hook
+ * would call it, and what the reader finds is compared with what was put into registers and memory.
+ * No code is patched here.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -32,7 +33,10 @@ static union {
 /* Memory of which the second page is missing. */
 static char *edge;
 
-/* qemu-user has no process_vm_readv: every read of memory that is not on the stack is a fault there. */
+/*
+ * qemu-user has no process_vm_readv: every read of memory that is not on the stack is a fault
+ * there.
+ */
 static bool can_read;
 
 static void set_probe(unsigned int index, const char *text, uint32_t flags)
@@ -68,7 +72,11 @@ static const char *fake_symbol(void *ctx, uint64_t addr, uint64_t *offset)
 static const char *printed(bool json, const char *comm)
 {
 	static char text[8192];
-	struct st_probe_hit hit = { .spec = &spec, .rec = &buf.rec, .comm = comm, .pid = 7, .ns = 12345678901234,
+	struct st_probe_hit hit = { .spec = &spec,
+				    .rec = &buf.rec,
+				    .comm = comm,
+				    .pid = 7,
+				    .ns = 12345678901234,
 				    .symbolize = fake_symbol };
 	FILE *f = fmemopen(text, sizeof(text), "w");
 
@@ -129,7 +137,14 @@ static void registers(void)
 
 static void memory(void)
 {
-	struct { long pad[2]; struct { char pad[8]; const char *text; } *inner; short array[4]; } outer;
+	struct {
+		long pad[2];
+		struct {
+			char pad[8];
+			const char *text;
+		} *inner;
+		short array[4];
+	} outer;
 	struct { char pad[8]; const char *text; } inner = { .text = "deep" };
 	const char *word = sizeof(long) == 8 ? "+16" : "+8";
 	char text[128];
@@ -138,7 +153,8 @@ static void memory(void)
 	memcpy(outer.array, (short []){ 1, -2, 3, -4 }, sizeof(outer.array));
 	snprintf(text, sizeof(text), "+0(+8(%s($arg1))):string", word);
 	IS(text, &outer, 0, " arg1=\"deep\"");
-	snprintf(text, sizeof(text), "+%zu($arg1):s16[4]", (size_t)((char *)outer.array - (char *)&outer));
+	snprintf(text, sizeof(text), "+%zu($arg1):s16[4]",
+		 (size_t)((char *)outer.array - (char *)&outer));
 	IS(text, &outer, 0, " arg1={1,-2,3,-4}");
 	IS("+0($arg1):u8[1]", "A", 0, " arg1={65}");
 	IS("-1($arg1):char", (char *)"ab" + 1, 0, " arg1='a'");
@@ -195,22 +211,32 @@ static void no_syscalls(void)
 
 static void formats(void)
 {
-	hit_with("$arg1:string b=$arg2:s32 c=$arg2 d=+0($arg2) $comm", (unsigned long)"\"\xff\x01\n", (unsigned long)-1);
+	hit_with("$arg1:string b=$arg2:s32 c=$arg2 d=+0($arg2) $comm",
+		 (unsigned long)"\"\xff\x01\n", (unsigned long)-1);
 	buf.rec.tid = 42;
 	buf.rec.cpu = 1;
-	CHECK(!strncmp(printed(false, "a b"), "a b-42 [001] 12345.678901: n: (func+0x0) ", 40), "%s", printed(false, "a b"));
-	CHECK(!strncmp(printed(false, "\x1b]0;x\a"), "\\x1b]0;x\\x07-42 ", 16), "%s", printed(false, "\x1b]0;x\a"));
-	CHECK(!strcmp(printed(true, "a\tb"), sizeof(long) == 8 ?
-		"{\"comm\":\"a\\u0009b\",\"pid\":7,\"tid\":42,\"cpu\":1,\"time\":12345.678901234,\"name\":\"n\","
-		"\"function\":\"func+0x0\",\"args\":{\"arg1\":\"\\\"\\ufffd\\u0001\\u000a\",\"b\":-1,"
-		"\"c\":\"0xffffffffffffffff\",\"d\":null,\"arg5\":\"a\\u0009b\"}}" :
-		"{\"comm\":\"a\\u0009b\",\"pid\":7,\"tid\":42,\"cpu\":1,\"time\":12345.678901234,\"name\":\"n\","
-		"\"function\":\"func+0x0\",\"args\":{\"arg1\":\"\\\"\\ufffd\\u0001\\u000a\",\"b\":-1,"
-		"\"c\":\"0xffffffff\",\"d\":null,\"arg5\":\"a\\u0009b\"}}"), "%s", printed(true, "a\tb"));
+	CHECK(!strncmp(printed(false, "a b"), "a b-42 [001] 12345.678901: n: (func+0x0) ", 40),
+	      "%s", printed(false, "a b"));
+	CHECK(!strncmp(printed(false, "\x1b]0;x\a"), "\\x1b]0;x\\x07-42 ", 16), "%s",
+	      printed(false, "\x1b]0;x\a"));
+	CHECK(!strcmp(printed(true, "a\tb"),
+		      sizeof(long) == 8
+			      ? "{\"comm\":\"a\\u0009b\",\"pid\":7,\"tid\":42,\"cpu\":1,\"time\":"
+				"12345.678901234,\"name\":\"n\","
+				"\"function\":\"func+0x0\",\"args\":{\"arg1\":"
+				"\"\\\"\\ufffd\\u0001\\u000a\",\"b\":-1,"
+				"\"c\":\"0xffffffffffffffff\",\"d\":null,\"arg5\":\"a\\u0009b\"}}"
+			      : "{\"comm\":\"a\\u0009b\",\"pid\":7,\"tid\":42,\"cpu\":1,\"time\":"
+				"12345.678901234,\"name\":\"n\","
+				"\"function\":\"func+0x0\",\"args\":{\"arg1\":"
+				"\"\\\"\\ufffd\\u0001\\u000a\",\"b\":-1,"
+				"\"c\":\"0xffffffff\",\"d\":null,\"arg5\":\"a\\u0009b\"}}"),
+	      "%s", printed(true, "a\tb"));
 	buf.rec.cpu = 0xffff;
 	CHECK(strstr(printed(false, NULL), "<...>-42 [---] "), "%s", printed(false, NULL));
-	CHECK(strstr(printed(true, NULL), "{\"comm\":null,") && strstr(printed(true, NULL), "\"cpu\":null"), "%s",
-	      printed(true, NULL));
+	CHECK(strstr(printed(true, NULL), "{\"comm\":null,") &&
+		      strstr(printed(true, NULL), "\"cpu\":null"),
+	      "%s", printed(true, NULL));
 }
 
 /* A record that is shorter than its specification says is refused, whatever its lengths claim. */
@@ -245,10 +271,15 @@ static void one_hit(unsigned long who, unsigned long n)
 	st_agent_probe(&hook, &regs, 0x4000, 0);
 }
 
-/* What the target could write into the ring: the reader gives up on it, and goes on with what comes then. */
+/*
+ * What the target could write into the ring: the reader gives up on it, and goes on with what comes
+ * then.
+ */
 static void damaged_ring(void)
 {
-	static const uint32_t sizes[] = { 4, 12, 8, 32, 0x7ffffff8, ST_RING_SIZE, ST_REC_MAX + 8, 0xffffffff };
+	static const uint32_t sizes[] = {
+		4, 12, 8, 32, 0x7ffffff8, ST_RING_SIZE, ST_REC_MAX + 8, 0xffffffff
+	};
 	struct st_ring *ring = &ctl->ring;
 	uint64_t before = st_ring_lost(&reader);
 	size_t i;
@@ -266,7 +297,8 @@ static void damaged_ring(void)
 	CHECK(!next_record() && ring->tail == ring->head, "head far ahead");
 	ring->head -= 64;
 	CHECK(!next_record() && ring->tail == ring->head, "head went back");
-	CHECK(st_ring_lost(&reader) == before + i + 2, "%llu", (unsigned long long)st_ring_lost(&reader));
+	CHECK(st_ring_lost(&reader) == before + i + 2, "%llu",
+	      (unsigned long long)st_ring_lost(&reader));
 	IS("$arg1", 1, 0, " arg1=0x1");
 	/* A record that is never committed */
 	ring->head += 64;
@@ -314,7 +346,8 @@ static void count_only(void)
 	set_probe(3, "p:n f $arg1", ST_PROBE_COUNT_ONLY);
 	st_agent_probe(&hook, &regs, 0x4000, 0);
 	st_agent_probe(&hook, &regs, 0x4000, 0);
-	CHECK(ctl->probe_rec[3].hits == 2 && !next_record(), "%llu", (unsigned long long)ctl->probe_rec[3].hits);
+	CHECK(ctl->probe_rec[3].hits == 2 && !next_record(), "%llu",
+	      (unsigned long long)ctl->probe_rec[3].hits);
 }
 
 /* ---- many threads, and signals on top of them ---- */
@@ -389,7 +422,8 @@ static void storm(void)
 		}
 		next[who]++;
 		snprintf(want, sizeof(want), "%lu-%0*lu", who, (int)(n % 40), n);
-		snprintf(text, sizeof(text), "%.*s", (int)len, (char *)buf.bytes + sizeof(struct st_rec) + 2);
+		snprintf(text, sizeof(text), "%.*s", (int)len,
+			 (char *)buf.bytes + sizeof(struct st_rec) + 2);
 		bad += can_read && strcmp(text, want);
 	}
 	for (i = 0; i < THREADS; i++)
@@ -400,7 +434,8 @@ static void storm(void)
 	CHECK(!bad, "%lu wrong", bad);
 	CHECK(st_ring_lost(&reader) == lost, "lost");
 	CHECK(from_signals == signals_total, "%lu %lu", from_signals, signals_total);
-	CHECK(ctl->probe_rec[11].hits == done + from_signals, "%llu", (unsigned long long)ctl->probe_rec[11].hits);
+	CHECK(ctl->probe_rec[11].hits == done + from_signals, "%llu",
+	      (unsigned long long)ctl->probe_rec[11].hits);
 }
 
 static void clocks(void)

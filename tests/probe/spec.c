@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parser of probe specifications: what each form becomes, for each architecture, and for each wrong text the exit
- * status and the place that is pointed at.
+ * The parser of probe specifications: what each form becomes, for each architecture, and for each
+ * wrong text the exit status and the place that is pointed at.
  */
 #include <string.h>
 #include <probe/spec.h>
@@ -38,6 +38,22 @@ static void heads(void)
 	}
 }
 
+#define X86	&st_spec_x86_64
+#define A64	&st_spec_arm64
+#define A32	&st_spec_arm
+
+enum { REG = ST_FETCH_REG, STACK = ST_FETCH_STACK, IMM = ST_FETCH_IMM, COMM = ST_FETCH_COMM };
+enum {
+	HEX = ST_SHOW_HEX,
+	UNSIGNED = ST_SHOW_UNSIGNED,
+	SIGNED = ST_SHOW_SIGNED,
+	CHAR = ST_SHOW_CHAR,
+	SYMBOL = ST_SHOW_SYMBOL,
+	STRING = ST_SHOW_STRING,
+	SHOW_COMM = ST_SHOW_COMM,
+};
+
+/* clang-format off */
 /* One argument, parsed: base, index, immediate, dereferences, size, count, how it is shown. */
 static const struct arg_case {
 	const char *text;
@@ -50,43 +66,44 @@ static const struct arg_case {
 	int64_t offs[3];
 	uint8_t size;
 	uint16_t count;
-	enum st_show show;
+	int show;		/* enum st_show */
 	const char *symbol;
 } arg_cases[] = {
-	{ "%di", &st_spec_x86_64, "arg1", ST_FETCH_REG, 14, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "flags=%flags:x32", &st_spec_x86_64, "flags", ST_FETCH_REG, 18, 0, 0, { 0 }, 4, 1, ST_SHOW_HEX, "" },
-	{ "%x30", &st_spec_arm64, "arg1", ST_FETCH_REG, 30, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "%lr", &st_spec_arm64, "arg1", ST_FETCH_REG, 30, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "%ip", &st_spec_arm, "arg1", ST_FETCH_REG, 12, 0, 0, { 0 }, 4, 1, ST_SHOW_HEX, "" },
-	{ "%cpsr:u32", &st_spec_arm, "arg1", ST_FETCH_REG, 16, 0, 0, { 0 }, 4, 1, ST_SHOW_UNSIGNED, "" },
+	{ "%di", X86, "arg1", REG, 14, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "flags=%flags:x32", X86, "flags", REG, 18, 0, 0, { 0 }, 4, 1, HEX, "" },
+	{ "%x30", A64, "arg1", REG, 30, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "%lr", A64, "arg1", REG, 30, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "%ip", A32, "arg1", REG, 12, 0, 0, { 0 }, 4, 1, HEX, "" },
+	{ "%cpsr:u32", A32, "arg1", REG, 16, 0, 0, { 0 }, 4, 1, UNSIGNED, "" },
 	/* arguments: registers, then the stack */
-	{ "$arg1", &st_spec_x86_64, "arg1", ST_FETCH_REG, 14, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$arg6", &st_spec_x86_64, "arg1", ST_FETCH_REG, 8, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$arg7", &st_spec_x86_64, "arg1", ST_FETCH_STACK, 1, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$arg8", &st_spec_arm64, "arg1", ST_FETCH_REG, 7, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$arg10", &st_spec_arm64, "arg1", ST_FETCH_STACK, 1, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$arg5:s32", &st_spec_arm, "arg1", ST_FETCH_STACK, 0, 0, 0, { 0 }, 4, 1, ST_SHOW_SIGNED, "" },
-	{ "$stack", &st_spec_x86_64, "arg1", ST_FETCH_REG, 19, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$stack0:symbol", &st_spec_x86_64, "arg1", ST_FETCH_STACK, 0, 0, 0, { 0 }, 8, 1, ST_SHOW_SYMBOL, "" },
-	{ "$stack12", &st_spec_x86_64, "arg1", ST_FETCH_STACK, 12, 0, 0, { 0 }, 8, 1, ST_SHOW_HEX, "" },
-	{ "$comm", &st_spec_x86_64, "arg1", ST_FETCH_COMM, 0, 0, 0, { 0 }, 8, 1, ST_SHOW_COMM, "" },
-	{ "c=$comm:string", &st_spec_x86_64, "c", ST_FETCH_COMM, 0, 0, 0, { 0 }, 8, 1, ST_SHOW_COMM, "" },
+	{ "$arg1", X86, "arg1", REG, 14, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$arg6", X86, "arg1", REG, 8, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$arg7", X86, "arg1", STACK, 1, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$arg8", A64, "arg1", REG, 7, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$arg10", A64, "arg1", STACK, 1, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$arg5:s32", A32, "arg1", STACK, 0, 0, 0, { 0 }, 4, 1, SIGNED, "" },
+	{ "$stack", X86, "arg1", REG, 19, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$stack0:symbol", X86, "arg1", STACK, 0, 0, 0, { 0 }, 8, 1, SYMBOL, "" },
+	{ "$stack12", X86, "arg1", STACK, 12, 0, 0, { 0 }, 8, 1, HEX, "" },
+	{ "$comm", X86, "arg1", COMM, 0, 0, 0, { 0 }, 8, 1, SHOW_COMM, "" },
+	{ "c=$comm:string", X86, "c", COMM, 0, 0, 0, { 0 }, 8, 1, SHOW_COMM, "" },
 	/* memory */
-	{ "s=+0(%di):string", &st_spec_x86_64, "s", ST_FETCH_REG, 14, 0, 1, { 0 }, 8, 1, ST_SHOW_STRING, "" },
-	{ "s=%di:string", &st_spec_x86_64, "s", ST_FETCH_REG, 14, 0, 0, { 0 }, 8, 1, ST_SHOW_STRING, "" },
-	{ "+8(-0x10(+u24(%si))):u16", &st_spec_x86_64, "arg1", ST_FETCH_REG, 13, 0, 3, { 24, -16, 8 }, 2, 1,
-	  ST_SHOW_UNSIGNED, "" },
-	{ "@0x1000:s8", &st_spec_x86_64, "arg1", ST_FETCH_IMM, 0, 0x1000, 1, { 0 }, 1, 1, ST_SHOW_SIGNED, "" },
-	{ "@server", &st_spec_x86_64, "arg1", ST_FETCH_IMM, 0, 0, 1, { 0 }, 8, 1, ST_SHOW_HEX, "server" },
-	{ "v=@server+16:u32", &st_spec_x86_64, "v", ST_FETCH_IMM, 0, 16, 1, { 0 }, 4, 1, ST_SHOW_UNSIGNED, "server" },
-	{ "+4(@server-8)", &st_spec_x86_64, "arg1", ST_FETCH_IMM, 0, -8, 2, { 0, 4 }, 8, 1, ST_SHOW_HEX, "server" },
-	{ "+0($arg1):u8[16]", &st_spec_x86_64, "arg1", ST_FETCH_REG, 14, 0, 1, { 0 }, 1, 16, ST_SHOW_UNSIGNED, "" },
-	{ "\\42:u64", &st_spec_x86_64, "arg1", ST_FETCH_IMM, 0, 42, 0, { 0 }, 8, 1, ST_SHOW_UNSIGNED, "" },
-	{ "\\-1:s32", &st_spec_x86_64, "arg1", ST_FETCH_IMM, 0, -1, 0, { 0 }, 4, 1, ST_SHOW_SIGNED, "" },
-	{ "%ax:char", &st_spec_x86_64, "arg1", ST_FETCH_REG, 10, 0, 0, { 0 }, 1, 1, ST_SHOW_CHAR, "" },
-	{ "%si:b4@12/16", &st_spec_x86_64, "arg1", ST_FETCH_REG, 13, 0, 0, { 0 }, 2, 1, ST_SHOW_UNSIGNED, "" },
+	{ "s=+0(%di):string", X86, "s", REG, 14, 0, 1, { 0 }, 8, 1, STRING, "" },
+	{ "s=%di:string", X86, "s", REG, 14, 0, 0, { 0 }, 8, 1, STRING, "" },
+	{ "+8(-0x10(+u24(%si))):u16", X86, "arg1", REG, 13, 0, 3, { 24, -16, 8 }, 2, 1,
+	  UNSIGNED, "" },
+	{ "@0x1000:s8", X86, "arg1", IMM, 0, 0x1000, 1, { 0 }, 1, 1, SIGNED, "" },
+	{ "@server", X86, "arg1", IMM, 0, 0, 1, { 0 }, 8, 1, HEX, "server" },
+	{ "v=@server+16:u32", X86, "v", IMM, 0, 16, 1, { 0 }, 4, 1, UNSIGNED, "server" },
+	{ "+4(@server-8)", X86, "arg1", IMM, 0, -8, 2, { 0, 4 }, 8, 1, HEX, "server" },
+	{ "+0($arg1):u8[16]", X86, "arg1", REG, 14, 0, 1, { 0 }, 1, 16, UNSIGNED, "" },
+	{ "\\42:u64", X86, "arg1", IMM, 0, 42, 0, { 0 }, 8, 1, UNSIGNED, "" },
+	{ "\\-1:s32", X86, "arg1", IMM, 0, -1, 0, { 0 }, 4, 1, SIGNED, "" },
+	{ "%ax:char", X86, "arg1", REG, 10, 0, 0, { 0 }, 1, 1, CHAR, "" },
+	{ "%si:b4@12/16", X86, "arg1", REG, 13, 0, 0, { 0 }, 2, 1, UNSIGNED, "" },
 };
 
+/* clang-format on */
 static void args(void)
 {
 	char text[200];
@@ -100,13 +117,15 @@ static void args(void)
 		snprintf(text, sizeof(text), "p f %s", c->text);
 		if (!parses(text, c->arch))
 			continue;
-		CHECK(spec.nargs == 1 && !strcmp(a->name, c->name), "%s: %u %s", text, spec.nargs, a->name);
-		CHECK(f->base == c->base && f->index == c->index && f->imm == c->imm, "%s: %u %u %lld", text, f->base,
-		      f->index, (long long)f->imm);
-		CHECK(f->derefs == c->derefs && !memcmp(f->offs, c->offs, sizeof(c->offs)), "%s: %u %lld %lld %lld", text,
-		      f->derefs, (long long)f->offs[0], (long long)f->offs[1], (long long)f->offs[2]);
-		CHECK(f->size == c->size && f->count == c->count && a->show == c->show, "%s: %u %u %d", text, f->size,
-		      f->count, a->show);
+		CHECK(spec.nargs == 1 && !strcmp(a->name, c->name), "%s: %u %s", text, spec.nargs,
+		      a->name);
+		CHECK(f->base == c->base && f->index == c->index && f->imm == c->imm,
+		      "%s: %u %u %lld", text, f->base, f->index, (long long)f->imm);
+		CHECK(f->derefs == c->derefs && !memcmp(f->offs, c->offs, sizeof(c->offs)),
+		      "%s: %u %lld %lld %lld", text, f->derefs, (long long)f->offs[0],
+		      (long long)f->offs[1], (long long)f->offs[2]);
+		CHECK(f->size == c->size && f->count == c->count && (int)a->show == c->show,
+		      "%s: %u %u %d", text, f->size, f->count, a->show);
 		CHECK(!strcmp(a->symbol, c->symbol), "%s: %s", text, a->symbol);
 		CHECK((f->type == ST_TYPE_STRING) == (c->show == ST_SHOW_STRING), "%s", text);
 	}
@@ -116,6 +135,7 @@ static void args(void)
 	}
 }
 
+/* clang-format off */
 /* The place is that of the mark in the second line. */
 static const struct bad_case {
 	const char *text, *mark;
@@ -229,13 +249,15 @@ static const struct bad_case {
 	  "                                                                     ^", 2 },
 };
 
+/* clang-format on */
 static void refusals(void)
 {
 	size_t i;
 
 	for (i = 0; i < sizeof(bad_cases) / sizeof(bad_cases[0]); i++) {
 		const struct bad_case *c = &bad_cases[i];
-		const struct st_spec_arch *arch = strstr(c->text, "%r0") ? &st_spec_arm : &st_spec_x86_64;
+		const struct st_spec_arch *arch =
+			strstr(c->text, "%r0") ? &st_spec_arm : &st_spec_x86_64;
 		size_t want = strlen(c->mark) - 1;
 
 		if (strstr(c->text, "%cpsr"))
@@ -244,7 +266,8 @@ static void refusals(void)
 			CHECK(false, "'%s' was accepted", c->text);
 			continue;
 		}
-		CHECK(err.pos == want, "'%s': at %zu, not %zu: %s", c->text, err.pos, want, err.text);
+		CHECK(err.pos == want, "'%s': at %zu, not %zu: %s", c->text, err.pos, want,
+		      err.text);
 		CHECK(err.status == c->status, "'%s': %d: %s", c->text, err.status, err.text);
 		CHECK(strlen(err.text) > 10, "'%s': %s", c->text, err.text);
 	}
@@ -257,8 +280,10 @@ static void registers(void)
 	CHECK(st_spec_parse("p f %di", &st_spec_arm64, &spec, &err), "di");
 	CHECK(st_spec_parse("p f %x0", &st_spec_arm, &spec, &err), "x0");
 	CHECK(st_spec_parse("p f @0x100000000", &st_spec_arm, &spec, &err), "address");
-	CHECK(!strcmp(st_spec_native->name, st_spec_native->word == 4 ? "ARM" :
-		      st_spec_native == &st_spec_x86_64 ? "x86-64" : "AArch64"), "%s", st_spec_native->name);
+	CHECK(!strcmp(st_spec_native->name, st_spec_native->word == 4		? "ARM"
+					    : st_spec_native == &st_spec_x86_64 ? "x86-64"
+										: "AArch64"),
+	      "%s", st_spec_native->name);
 }
 
 int main(void)

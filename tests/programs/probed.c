@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A program to be probed: calls functions with known arguments until it is told to end, and looks at what they return.
+ * A program to be probed: calls functions with known arguments until it is told to end, and looks
+ *at what they return.
  *
- *	probed [exec]		SIGUSR1: calls tick() 1000 times in each of 4 threads; SIGUSR2: executes itself again
- *				SIGTERM: ends, with "ok" if every result was right
+ *	probed [exec]		SIGUSR1: calls tick() 1000 times in each of 4 threads; SIGUSR2:
+ *executes itself again SIGTERM: ends, with "ok" if every result was right
  *
  * Its first line of output is "ready".
  */
@@ -28,7 +29,8 @@ static volatile sig_atomic_t ticks_wanted, exec_wanted, end_wanted;
 static int wrong;
 
 /* Nine arguments: some are on the stack everywhere. */
-NOINLINE long nine(int a, const char *s, long c, unsigned char d, short e, long f, long g, long h, long i)
+NOINLINE long nine(int a, const char *s, long c, unsigned char d, short e, long f, long g, long h,
+		   long i)
 {
 	__asm__ volatile("" ::: "memory");
 	return a + (long)strlen(s) + c + d + e + f + g + h + i;
@@ -105,7 +107,8 @@ static void round_of_calls(int i)
 	wrong |= peek(&global_number) != 1;
 	wrong |= shape(&p) != -12;
 	wrong |= call_me(peek) != 1;
-	sum = many_1(i) + many_2(i) + many_3(i) + many_4(i) + many_5(i) + many_6(i) + many_7(i) + many_8(i);
+	sum = many_1(i) + many_2(i) + many_3(i) + many_4(i) + many_5(i) + many_6(i) + many_7(i) +
+	      many_8(i);
 	wrong |= sum != 36 * i;
 }
 
