@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer: the x86-64 decoder, planner and mover on any bytes. Nothing may read outside the bytes given or write
- * outside the buffer (AddressSanitizer), and what they return must be what their headers promise.
+ * libFuzzer: the x86-64 decoder, planner and mover on any bytes. Nothing may read outside the bytes
+ *given or write outside the buffer (AddressSanitizer), and what they return must be what their
+ *headers promise.
  *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude tests/fuzz/fuzz_x86_decode.c \
- *		engine/arch/x86_64/{decode,relocate,plan}.c -o fuzz_x86_decode
+ *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude tests/fuzz/fuzz_x86_decode.c
+ *\ engine/arch/x86_64/{decode,relocate,plan}.c -o fuzz_x86_decode
  */
 #include <errno.h>
 #include <stdint.h>
@@ -13,7 +14,11 @@
 #include "engine/arch.h"
 #include "engine/arch/x86_64/relocate.h"
 
-#define require(x) do { if (!(x)) __builtin_trap(); } while (0)
+#define require(x)                                                                                 \
+	do {                                                                                       \
+		if (!(x))                                                                          \
+			__builtin_trap();                                                          \
+	} while (0)
 
 static void check_decode(const uint8_t *code, size_t size)
 {
@@ -34,13 +39,15 @@ static void check_decode(const uint8_t *code, size_t size)
 	require(st_x86_decode(&insn, code, len - 1) == -ENODATA);
 }
 
-static void check_plan(const struct st_plan *plan, const uint8_t *code, unsigned long func, size_t room)
+static void check_plan(const struct st_plan *plan, const uint8_t *code, unsigned long func,
+		       size_t room)
 {
 	size_t start = plan->addr - func;
 
 	require(start == 0 || start == 4);
 	require(plan->kind == ST_KIND_NOP || plan->kind == ST_KIND_MOVE);
-	require(plan->jump == 5 && plan->len >= 5 && plan->len <= ST_DISPLACED_MAX && start + plan->len <= room);
+	require(plan->jump == 5 && plan->len >= 5 && plan->len <= ST_DISPLACED_MAX &&
+		start + plan->len <= room);
 	require(plan->insns >= 1 && plan->insns <= 5 && plan->offs[0] == 0);
 	require(memcmp(plan->orig, code + start, plan->len) == 0);
 	require(plan->live == (plan->insns == 1));
@@ -49,7 +56,8 @@ static void check_plan(const struct st_plan *plan, const uint8_t *code, unsigned
 		struct st_x86_insn insn;
 
 		require(plan->offs[i] < 5 && plan->offs[i] < end);
-		require(st_x86_decode(&insn, plan->orig + plan->offs[i], plan->len - plan->offs[i]) > 0);
+		require(st_x86_decode(&insn, plan->orig + plan->offs[i],
+				      plan->len - plan->offs[i]) > 0);
 		/* The last may have padding behind it. */
 		require(insn.len == end - plan->offs[i] || (i + 1 == plan->insns && !plan->falls));
 	}
@@ -64,7 +72,8 @@ static void check_move(struct st_plan *plan, unsigned long at, size_t cap)
 	require(out);
 	len = st_x86_move(plan, out, cap, at, map);
 	if (len < 0) {
-		require(len == -ERANGE || len == -ENOTSUP || (len == -ENOSPC && cap < ST_X86_MOVE_MAX));
+		require(len == -ERANGE || len == -ENOTSUP ||
+			(len == -ENOSPC && cap < ST_X86_MOVE_MAX));
 		require(plan->why);
 	} else {
 		require((size_t)len <= cap);
@@ -92,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fn_size = data[3] | data[4] << 8;
 	if (fn_size > room)
 		fn_size = room;
-	if (data[5] & 1)	/* another symbol within */
+	if (data[5] & 1) /* another symbol within */
 		room = room < data[6] ? room : data[6];
 	code = malloc(size - 8 ? size - 8 : 1);
 	require(code);
@@ -109,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_move(&plan, at, data[7]);
 	}
 	st_x86_has_indirect_jump(code, fn_size);
-	st_x86_sweep(&(struct st_plan *){ &plan }, 1, code, func, size - 8);
+	st_x86_sweep(&(struct st_plan *){&plan}, 1, code, func, size - 8);
 	require(plan.kind != ST_KIND_NO || plan.why);
 	free(code);
 	return 0;

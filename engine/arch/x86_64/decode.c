@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The length and the kind of x86-64 instructions, from tables of the opcode maps (SDM volume 2, appendix A; XOP and
- * 3DNow!: AMD volumes 3 to 6). What a table can't say is an error, never a guess.
+ * The length and the kind of x86-64 instructions, from tables of the opcode maps (SDM volume 2,
+ * appendix A; XOP and 3DNow!: AMD volumes 3 to 6). What a table can't say is an error, never a
+ * guess.
  */
 #include <errno.h>
 #include "decode.h"
 
+/* clang-format off */
 /* What follows an opcode; a byte for each. */
 enum {
 	BAD = 0x80,	/* no instruction */
@@ -17,6 +19,7 @@ enum {
 	X = 0x20,	/* needs a look at prefixes or ModRM: special_*() */
 	P = 0x40,	/* a prefix or an escape: never reached as an opcode */
 };
+/* clang-format on */
 
 #define JB (J | B)
 #define JZ (J | Z)
@@ -25,6 +28,7 @@ enum {
 #define MX (M | X)
 #define ALL_16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
 
+/* clang-format off */
 static const uint8_t one_byte[256] = {
 	/*0 1   2   3   4   5   6    7    8   9   a   b   c   d   e    f */
 	M,  M,  M,  M,  B,  Z,  BAD, BAD, M,  M,  M,  M,  B,  Z,  BAD, P,	/* 0: add, or */
@@ -64,7 +68,7 @@ static const uint8_t map_0f[256] = {
 	ALL_16(M),								/* f */
 };
 
-/* Maps 0f 38 (ModRM) and 0f 3a (ModRM and an immediate byte): a bit for each opcode that exists; row = high digit. */
+/* Maps 0f 38 (ModRM) and 0f 3a (ModRM, immediate byte): a bit for each opcode that exists. */
 static const uint16_t map_0f38[16] = {
 	0x0fff, 0x70b1, 0x0f3f, 0xffbf, 0x0003, 0, 0, 0,
 	0x0007, 0, 0, 0, 0xbf00, 0xf900, 0, 0x1f63,
@@ -74,6 +78,7 @@ static const uint16_t map_0f3a[16] = {
 	0xff00, 0x00f0, 0x0007, 0, 0x0017, 0, 0x000f, 0,
 	0, 0, 0, 0, 0xd000, 0x8000, 0, 0x0001,
 };
+/* clang-format on */
 
 struct reader {
 	const uint8_t *code;
@@ -101,7 +106,7 @@ static int skip(struct reader *r, unsigned int bytes)
 	return 0;
 }
 
-/* ModRM, SIB and displacement: SDM volume 2, tables 2-2 and 2-3. The same in all encodings (EVEX only scales disp8). */
+/* ModRM, SIB, displacement: SDM volume 2, tables 2-2 and 2-3; EVEX only scales disp8. */
 static int read_modrm(struct st_x86_insn *insn, struct reader *r)
 {
 	int modrm, sib, mod, rm, len = 0;
@@ -158,7 +163,7 @@ static void read_rel(struct st_x86_insn *insn, const uint8_t *code)
 		insn->rel = (int32_t)(p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24);
 }
 
-/* VEX, EVEX and XOP: the map fixes the length, but for the handful of map 1 that has an immediate. */
+/* VEX, EVEX, XOP: the map fixes the length, but for the few of map 1 that have an immediate. */
 static int decode_vector(struct st_x86_insn *insn, struct reader *r, int map)
 {
 	int op, err;
@@ -167,7 +172,7 @@ static int decode_vector(struct st_x86_insn *insn, struct reader *r, int map)
 	op = next(r);
 	if (op < 0)
 		return op;
-	if (map == 1 && op == 0x77)	/* vzeroupper, vzeroall */
+	if (map == 1 && op == 0x77) /* vzeroupper, vzeroall */
 		return 0;
 	err = read_modrm(insn, r);
 	if (err < 0)
@@ -214,7 +219,7 @@ static int decode_vex(struct st_x86_insn *insn, struct reader *r, int escape)
 		if ((p0 & 0x1f) > 10)
 			return -EINVAL;
 		return decode_vector(insn, r, p0 & 0x1f);
-	default:	/* 62: EVEX, SDM volume 2, 2.7.1: three bytes with two fixed bits */
+	default: /* 62: EVEX, SDM volume 2, 2.7.1: three bytes with two fixed bits */
 		p1 = next(r);
 		if (p1 < 0)
 			return p1;
@@ -234,29 +239,29 @@ static int special_one_byte(struct st_x86_insn *insn, struct reader *r, int op, 
 	bool memory = modrm >> 6 != 3;
 
 	switch (op) {
-	case 0x8c:	/* mov from a segment register */
+	case 0x8c: /* mov from a segment register */
 		return reg > 5 ? -EINVAL : 0;
 	case 0x8d:
 		return memory ? 0 : -EINVAL;
-	case 0x8e:	/* mov to one; cs can't be loaded */
+	case 0x8e: /* mov to one; cs can't be loaded */
 		return reg > 5 || reg == 1 ? -EINVAL : 0;
 	case 0x8f:
 		return reg ? -EINVAL : 0;
-	case 0xa0: case 0xa1: case 0xa2: case 0xa3:
+	case 0xa0 ... 0xa3:
 		insn->disp = r->at;
 		insn->disp_len = insn->addr32 ? 4 : 8;
 		return skip(r, insn->disp_len);
-	case 0xb8: case 0xb9: case 0xba: case 0xbb: case 0xbc: case 0xbd: case 0xbe: case 0xbf:
+	case 0xb8 ... 0xbf:
 		return read_imm(insn, r, insn->rex & 8 ? 8 : insn->opsize ? 2 : 4);
-	case 0xc6:	/* mov, or xabort (c6 f8) */
+	case 0xc6: /* mov, or xabort (c6 f8) */
 		return reg && modrm != 0xf8 ? -EINVAL : 0;
-	case 0xc7:	/* mov, or xbegin (c7 f8) */
+	case 0xc7: /* mov, or xbegin (c7 f8) */
 		if (modrm == 0xf8)
 			insn->class = ST_X86_XBEGIN;
 		else if (reg)
 			return -EINVAL;
 		return read_imm(insn, r, insn->opsize ? 2 : 4);
-	case 0xf6:	/* test has an immediate, the others of group 3 don't */
+	case 0xf6: /* test has an immediate, the others of group 3 don't */
 		return reg < 2 ? read_imm(insn, r, 1) : 0;
 	case 0xf7:
 		return reg < 2 ? read_imm(insn, r, insn->opsize ? 2 : 4) : 0;
@@ -281,18 +286,19 @@ static int special_one_byte(struct st_x86_insn *insn, struct reader *r, int op, 
 }
 
 /* Entries of map_0f[] with X. @repeat is the last of f2 and f3, or 0. */
-static int special_0f(struct st_x86_insn *insn, struct reader *r, int op, int modrm, int repeat, bool p66)
+static int special_0f(struct st_x86_insn *insn, struct reader *r, int op, int modrm, int repeat,
+		      bool p66)
 {
 	int reg = modrm >> 3 & 7;
 
 	switch (op) {
 	case 0x00:
 		return reg > 5 ? -EINVAL : 0;
-	case 0x78:	/* extrq and insertq with two immediate bytes (AMD), or vmread */
+	case 0x78: /* extrq and insertq with two immediate bytes (AMD), or vmread */
 		return p66 || repeat == 0xf2 ? read_imm(insn, r, 2) : repeat ? -EINVAL : 0;
-	case 0xa6: case 0xa7:	/* VIA PadLock: register forms only */
+	case 0xa6 ... 0xa7: /* VIA PadLock: register forms only */
 		return modrm >> 6 == 3 ? 0 : -EINVAL;
-	case 0xb8:	/* popcnt; without f3 it is Itanium's jmpe */
+	case 0xb8: /* popcnt; without f3 it is Itanium's jmpe */
 		return repeat == 0xf3 ? 0 : -EINVAL;
 	}
 	return -EINVAL;
@@ -301,26 +307,29 @@ static int special_0f(struct st_x86_insn *insn, struct reader *r, int op, int mo
 static int class_one_byte(const struct st_x86_insn *insn, int op, int repeat)
 {
 	switch (op) {
-	case 0x70: case 0x71: case 0x72: case 0x73: case 0x74: case 0x75: case 0x76: case 0x77:
-	case 0x78: case 0x79: case 0x7a: case 0x7b: case 0x7c: case 0x7d: case 0x7e: case 0x7f:
+	case 0x70 ... 0x7f:
 		return ST_X86_JCC;
-	case 0x90:	/* f3 is pause; REX.B makes it xchg with r8 */
+	case 0x90: /* f3 is pause; REX.B makes it xchg with r8 */
 		return repeat == 0xf3 || (insn->rex & 1) ? ST_X86_OTHER : ST_X86_NOP;
-	case 0xc2: case 0xc3:
+	case 0xc2:
+	case 0xc3:
 		return ST_X86_RET;
-	case 0xca: case 0xcb:
+	case 0xca:
+	case 0xcb:
 		return ST_X86_RET_FAR;
 	case 0xcc:
 		return ST_X86_INT3;
-	case 0xcd: case 0xf1:
+	case 0xcd:
+	case 0xf1:
 		return ST_X86_INT;
 	case 0xcf:
 		return ST_X86_IRET;
-	case 0xe0: case 0xe1: case 0xe2: case 0xe3:
+	case 0xe0 ... 0xe3:
 		return ST_X86_LOOP;
 	case 0xe8:
 		return ST_X86_CALL;
-	case 0xe9: case 0xeb:
+	case 0xe9:
+	case 0xeb:
 		return ST_X86_JMP;
 	case 0xf4:
 		return ST_X86_TRAP;
@@ -331,24 +340,30 @@ static int class_one_byte(const struct st_x86_insn *insn, int op, int repeat)
 static int class_0f(int op, int modrm, int repeat)
 {
 	switch (op) {
-	case 0x05: case 0x34:
+	case 0x05:
+	case 0x34:
 		return ST_X86_SYSCALL;
-	case 0x07: case 0x35:
+	case 0x07:
+	case 0x35:
 		return ST_X86_SYSRET;
-	case 0x0b: case 0xb9: case 0xff:
+	case 0x0b:
+	case 0xb9:
+	case 0xff:
 		return ST_X86_TRAP;
 	case 0x1e:
 		return repeat == 0xf3 && modrm == 0xfa ? ST_X86_ENDBR64 : ST_X86_OTHER;
 	case 0x1f:
 		return ST_X86_NOP;
-	case 0x80: case 0x81: case 0x82: case 0x83: case 0x84: case 0x85: case 0x86: case 0x87:
-	case 0x88: case 0x89: case 0x8a: case 0x8b: case 0x8c: case 0x8d: case 0x8e: case 0x8f:
+	case 0x80 ... 0x8f:
 		return ST_X86_JCC;
 	}
 	return ST_X86_OTHER;
 }
 
-/* What of an entry's operands is plain: ModRM and immediates; X is the caller's. Returns ModRM, or an error. */
+/*
+ * What of an entry's operands is plain: ModRM and immediates; X is the caller's. Returns ModRM, or
+ * an error.
+ */
 static int read_operands(struct st_x86_insn *insn, struct reader *r, unsigned int entry)
 {
 	int modrm = 0, err = 0;
@@ -390,7 +405,10 @@ static int decode_0f(struct st_x86_insn *insn, struct reader *r, int repeat, boo
 	if (entry & BAD)
 		return -EINVAL;
 	if (op >= 0x20 && op <= 0x23) {
-		/* mov to and from control and debug registers takes any mod for 3: SDM volume 2, "MOV" */
+		/*
+		 * mov to and from control and debug registers takes any mod for 3: SDM volume 2,
+		 * "MOV"
+		 */
 		insn->modrm = r->at;
 		return skip(r, 1);
 	}
@@ -426,11 +444,11 @@ static int decode_one_byte(struct st_x86_insn *insn, struct reader *r, int op, i
 
 int st_x86_decode(struct st_x86_insn *insn, const uint8_t *code, size_t size)
 {
-	struct reader r = { .code = code, .size = size };
+	struct reader r = {.code = code, .size = size};
 	bool p66 = false, lock = false;
 	int op, peek, err, repeat = 0;
 
-	*insn = (struct st_x86_insn){ .class = ST_X86_OTHER };
+	*insn = (struct st_x86_insn){.class = ST_X86_OTHER};
 	for (;;) {
 		op = next(&r);
 		if (op < 0)
@@ -447,7 +465,8 @@ int st_x86_decode(struct st_x86_insn *insn, const uint8_t *code, size_t size)
 			repeat = op;
 		else if (op == 0xf0)
 			lock = true;
-		else if (op != 0x26 && op != 0x2e && op != 0x36 && op != 0x3e && op != 0x64 && op != 0x65)
+		else if (op != 0x26 && op != 0x2e && op != 0x36 && op != 0x3e && op != 0x64 &&
+			 op != 0x65)
 			break;
 		/* SDM volume 2, 2.2.1: a REX prefix that is not the last prefix is ignored. */
 		insn->rex = 0;
@@ -455,7 +474,7 @@ int st_x86_decode(struct st_x86_insn *insn, const uint8_t *code, size_t size)
 	insn->opsize = p66 && !(insn->rex & 8);
 	insn->opcode = r.at - 1;
 
-	/* 8f is XOP if what would be ModRM has a map of at least 8 in its low five bits, else pop. */
+	/* 8f is XOP if what would be ModRM has at least 8 in its low five bits, else pop. */
 	peek = op == 0x8f && r.at < size ? code[r.at] & 0x1f : 0;
 	if (op == 0xc4 || op == 0xc5 || op == 0x62 || peek >= 8) {
 		/* SDM volume 2, 2.3.2 and following: #UD with REX, 66, f2, f3 or LOCK before it. */

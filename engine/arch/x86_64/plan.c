@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Looks at an x86-64 function and says how its entry can become a jump of 5 bytes: through NOPs that a compiler left,
- * by moving its first instructions, or not, and why not. What it can't be sure of is refused.
+ * Looks at an x86-64 function and says how its entry can become a jump of 5 bytes: through NOPs
+ * that a compiler left, by moving its first instructions, or not, and why not. What it can't be
+ * sure of is refused.
  */
 #include <errno.h>
 #include "relocate.h"
@@ -13,7 +14,7 @@ struct function {
 	unsigned long func;
 	size_t size;
 	size_t room;
-	size_t start;	/* offset of the site: behind endbr64 */
+	size_t start; /* offset of the site: behind endbr64 */
 };
 
 static int refuse(struct st_plan *plan, const char *why)
@@ -68,9 +69,10 @@ static bool is_padding(const uint8_t *code, size_t room, size_t *len)
 }
 
 /*
- * The function is shorter than the jump, and what follows it up to @room has no symbol. That may still be a function,
- * of a stripped file, and may even start with NOPs. What is taken for padding therefore has to reach the next 16-byte
- * boundary, where compilers put functions whose predecessor they pad at all, or the next known function.
+ * The function is shorter than the jump, and what follows it up to @room has no symbol. That may
+ * still be a function, of a stripped file, and may even start with NOPs. What is taken for padding
+ * therefore has to reach the next 16-byte boundary, where compilers put functions whose predecessor
+ * they pad at all, or the next known function.
  */
 static bool padded(const struct function *f)
 {
@@ -102,16 +104,21 @@ static int move_area(struct st_plan *plan, const struct function *f)
 
 		if (off >= f->size) {
 			if (plan->falls)
-				return refuse(plan, "it is shorter than a jump and runs on behind its end");
+				return refuse(
+					plan,
+					"it is shorter than a jump and runs on behind its end");
 			if (!padded(f))
-				return refuse(plan, "it is shorter than a jump, and another function follows");
+				return refuse(
+					plan,
+					"it is shorter than a jump, and another function follows");
 			while (plan->len < JUMP) {
 				plan->orig[plan->len] = f->code[f->start + plan->len];
 				plan->len++;
 			}
 			return 0;
 		}
-		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 || add_insn(plan, f, insn.len) < 0)
+		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 ||
+		    add_insn(plan, f, insn.len) < 0)
 			return refuse(plan, "its first bytes can't be decoded");
 		why = st_x86_immovable(&insn, f->code + off, plan->len >= JUMP);
 		if (why)
@@ -123,29 +130,34 @@ static int move_area(struct st_plan *plan, const struct function *f)
 
 enum lead { NOWHERE, INTO, TO_FIRST };
 
-/* Where a branch to offset @to leads, as far as the site is concerned. @from_site: it is displaced itself. */
-static enum lead leads(const struct st_plan *plan, const struct function *f, size_t to, bool call, bool from_site)
+/*
+ * Where a branch to offset @to leads, as far as the site is concerned. @from_site: it is displaced
+ * itself.
+ */
+static enum lead leads(const struct st_plan *plan, const struct function *f, size_t to, bool call,
+		       bool from_site)
 {
-	size_t into = to - f->start;	/* in front of the site: huge */
+	size_t into = to - f->start; /* in front of the site: huge */
 
 	if (into && into < plan->len)
 		return INTO;
-	/* A call there is recursion; a displaced branch goes to the copy of the first instruction. */
+	/* A call is recursion; a displaced branch goes to the copy of the first instruction. */
 	if (!into && !call && !from_site)
 		return TO_FIRST;
 	return NOWHERE;
 }
 
 /*
- * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only what leads into the
- * site counts: any two bytes can make a short branch to the first instruction.
+ * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only
+ * what leads into the site counts: any two bytes can make a short branch to the first instruction.
  */
 static bool bytes_lead_into(const struct st_plan *plan, const struct function *f)
 {
 	for (size_t off = 0; off < f->size; off++) {
 		struct st_x86_insn insn;
 
-		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 || !st_x86_is_branch(&insn))
+		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 ||
+		    !st_x86_is_branch(&insn))
 			continue;
 		if (leads(plan, f, off + insn.len + insn.rel, false, false) == INTO)
 			return true;
@@ -171,7 +183,8 @@ static int check_branches(struct st_plan *plan, const struct function *f)
 		if (st_x86_is_branch(&insn)) {
 			bool from_site = off >= f->start && off < f->start + plan->len;
 
-			switch (leads(plan, f, off + len + insn.rel, insn.class == ST_X86_CALL, from_site)) {
+			switch (leads(plan, f, off + len + insn.rel, insn.class == ST_X86_CALL,
+				      from_site)) {
 			case INTO:
 				return refuse(plan, "a branch leads into its first bytes");
 			case TO_FIRST:
@@ -183,14 +196,15 @@ static int check_branches(struct st_plan *plan, const struct function *f)
 		off += len;
 	}
 	if (broken && bytes_lead_into(plan, f))
-		return refuse(plan, "it holds bytes that can't be decoded, and a branch may lead into its first bytes");
+		return refuse(plan, "it holds bytes that can't be decoded, and a branch may lead "
+				    "into its first bytes");
 	return 0;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
-		 enum st_isa isa)
+int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		 size_t room, enum st_isa isa)
 {
-	struct function f = { .code = code, .func = func, .size = size, .room = room };
+	struct function f = {.code = code, .func = func, .size = size, .room = room};
 	struct st_x86_insn insn;
 	int err;
 
@@ -209,7 +223,7 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 	for (unsigned int i = 0; i < ST_DISPLACED_MAX; i++)
 		plan->orig[i] = 0;
 
-	/* Assembly often has symbols without a size: what is there up to the next symbol is theirs. */
+	/* Assembly often has symbols without a size: all up to the next symbol is theirs. */
 	if (f.size == 0)
 		f.size = room;
 	if (f.size == 0)
@@ -227,7 +241,10 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 	/* A symbol between: an entry point of its own, that the jump would cover. */
 	if (f.room < f.start + plan->len)
 		return refuse(plan, "another function starts within its first bytes");
-	/* One instruction, or one and padding that no thread is in: nobody's pc is behind the first byte. */
+	/*
+	 * One instruction, or one and padding that no thread is in: nobody's pc is behind the first
+	 * byte.
+	 */
 	plan->live = plan->insns == 1;
 	return check_branches(plan, &f);
 }

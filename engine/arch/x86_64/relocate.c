@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Moves displaced x86-64 instructions. What reads rip gets the value it had at its own place; what can't is refused
- * with the reason. Far targets go through an address behind the code (jmp *rip), so that no register is needed.
+ * Moves displaced x86-64 instructions. What reads rip gets the value it had at its own place; what
+ * can't is refused with the reason. Far targets go through an address behind the code (jmp *rip),
+ * so that no register is needed.
  */
 #include <errno.h>
 #include "relocate.h"
@@ -16,10 +17,11 @@ struct mover {
 	uint8_t *out;
 	size_t cap;
 	size_t len;
-	unsigned long at;	/* the address of out[0] */
+	unsigned long at; /* the address of out[0] */
 	unsigned int literals;
 	unsigned long literal[LITERALS_MAX];
-	uint16_t literal_ref[LITERALS_MAX];	/* where the code has its disp32, which ends an instruction */
+	uint16_t literal_ref[LITERALS_MAX]; /* where the code has its disp32, which ends an
+					       instruction */
 };
 
 static void put(struct mover *m, uint8_t byte)
@@ -61,7 +63,10 @@ static bool near(unsigned long from, unsigned long to)
 	return d == (int32_t)d;
 }
 
-/* "disp32(%rip)" at the end of an instruction: the address itself goes behind the code, in finish(). */
+/*
+ * "disp32(%rip)" at the end of an instruction: the address itself goes behind the code, in
+ * finish().
+ */
 static void put_literal(struct mover *m, unsigned long value)
 {
 	m->literal[m->literals] = value;
@@ -75,16 +80,19 @@ static void put_jmp(struct mover *m, unsigned long to)
 		put(m, OP_JMP_REL32);
 		put32(m, to - (m->at + m->len + 4));
 	} else {
-		put(m, 0xff);	/* jmp *disp32(%rip) */
+		put(m, 0xff); /* jmp *disp32(%rip) */
 		put(m, 0x25);
 		put_literal(m, to);
 	}
 }
 
-/* The return address of a displaced call is that of its own place: one push from memory, no register, no flag. */
+/*
+ * The return address of a displaced call is that of its own place: one push from memory, no
+ * register, no flag.
+ */
 static void put_push(struct mover *m, unsigned long value)
 {
-	put(m, 0xff);	/* push disp32(%rip) */
+	put(m, 0xff); /* push disp32(%rip) */
 	put(m, 0x35);
 	put_literal(m, value);
 }
@@ -101,7 +109,8 @@ static void finish(struct mover *m)
 	}
 }
 
-static void move_jcc(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn, unsigned long to)
+static void move_jcc(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+		     unsigned long to)
 {
 	uint8_t condition = code[insn->opcode] & 15;
 
@@ -110,18 +119,19 @@ static void move_jcc(struct mover *m, const uint8_t *code, const struct st_x86_i
 		put(m, 0x80 | condition);
 		put32(m, to - (m->at + m->len + 4));
 	} else {
-		put(m, 0x70 | (condition ^ 1));	/* the opposite, over the far jump's 6 bytes */
+		put(m, 0x70 | (condition ^ 1)); /* the opposite, over the far jump's 6 bytes */
 		put(m, 6);
 		put_jmp(m, to);
 	}
 }
 
 /* loop, loope, loopne and jrcxz know only rel8: taken leads to a jump, not taken over it. */
-static void move_loop(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn, unsigned long to)
+static void move_loop(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+		      unsigned long to)
 {
 	size_t over;
 
-	put_bytes(m, code, insn->opcode + 1);	/* a 67 prefix chooses ecx */
+	put_bytes(m, code, insn->opcode + 1); /* a 67 prefix chooses ecx */
 	put(m, 2);
 	put(m, OP_JMP_REL8);
 	over = m->len;
@@ -132,7 +142,8 @@ static void move_loop(struct mover *m, const uint8_t *code, const struct st_x86_
 }
 
 /* An instruction with an operand relative to rip, its displacement changed by what it moved. */
-static int move_rip(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn, unsigned long from)
+static int move_rip(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+		    unsigned long from)
 {
 	unsigned long target = from + insn->len + get32(code + insn->disp);
 	unsigned long behind = m->at + m->len + insn->len;
@@ -145,12 +156,13 @@ static int move_rip(struct mover *m, const uint8_t *code, const struct st_x86_in
 	return 0;
 }
 
-/* Is the memory operand found through rsp? It needs a SIB byte, and REX.B would make its base r12. */
+/* Is the operand found through rsp? Only a SIB byte says so; with REX.B its base is r12. */
 static bool through_rsp(const struct st_x86_insn *insn, const uint8_t *code)
 {
 	uint8_t modrm = insn->modrm ? code[insn->modrm] : 0xff;
 
-	return modrm >> 6 != 3 && (modrm & 7) == 4 && (code[insn->modrm + 1] & 7) == 4 && !(insn->rex & 1);
+	return modrm >> 6 != 3 && (modrm & 7) == 4 && (code[insn->modrm + 1] & 7) == 4 &&
+	       !(insn->rex & 1);
 }
 
 static int32_t displacement(const struct st_x86_insn *insn, const uint8_t *code)
@@ -161,12 +173,14 @@ static int32_t displacement(const struct st_x86_insn *insn, const uint8_t *code)
 }
 
 /*
- * call *operand is push and jmp *operand: reg 4 of group 5 instead of 2. The push comes first, so an operand that is
- * found through rsp is 8 bytes further up; its displacement becomes a disp32. An operand in the 8 bytes below rsp would
- * be overwritten: st_x86_immovable() refuses what can be seen of that. A pointer to there in another register can't
- * be seen, but has nothing to point to: what a function keeps below rsp (the red zone) any call may overwrite.
+ * call *operand is push and jmp *operand: reg 4 of group 5 instead of 2. The push comes first, so
+ * an operand that is found through rsp is 8 bytes further up; its displacement becomes a disp32. An
+ * operand in the 8 bytes below rsp would be overwritten: st_x86_immovable() refuses what can be
+ * seen of that. A pointer to there in another register can't be seen, but has nothing to point to:
+ * what a function keeps below rsp (the red zone) any call may overwrite.
  */
-static int move_call_indirect(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn, unsigned long from)
+static int move_call_indirect(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+			      unsigned long from)
 {
 	uint8_t jmp[ST_X86_INSN_MAX];
 
@@ -196,7 +210,10 @@ static const char *call_immovable(const struct st_x86_insn *insn, const uint8_t 
 	/* call *%rsp: the return address is pushed after rsp was read. */
 	if (code[insn->modrm] >> 6 == 3 && (code[insn->modrm] & 7) == 4 && !(insn->rex & 1))
 		return "its first bytes hold a call to the stack pointer itself";
-	/* See move_call_indirect(); an address of 32 bits would wrap elsewhere, a large displacement overflow. */
+	/*
+	 * See move_call_indirect(); an address of 32 bits would wrap elsewhere, a large
+	 * displacement overflow.
+	 */
 	if (through_rsp(insn, code) && (insn->addr32 || displacement(insn, code) < 0 ||
 					displacement(insn, code) > INT32_MAX - 8))
 		return "its first bytes hold a call through memory below the stack pointer";
@@ -223,9 +240,9 @@ const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code
 	case ST_X86_INT3:
 		return "a breakpoint sits in its first bytes";
 	/*
-	 * The kernel restarts a system call by taking 2 bytes off the pc it has saved (arch/x86/kernel/signal.c): for a
-	 * thread that waits in it while the site is patched, that leads into the jump. And rcx would tell the copy's
-	 * address.
+	 * The kernel restarts a system call by taking 2 bytes off the pc it has saved
+	 * (arch/x86/kernel/signal.c): for a thread that waits in it while the site is patched, that
+	 * leads into the jump. And rcx would tell the copy's address.
 	 */
 	case ST_X86_SYSCALL:
 	case ST_X86_INT:
@@ -241,13 +258,18 @@ static int refuse(struct st_plan *plan, int err, const char *why)
 	return err;
 }
 
-/* Where a branch of the displaced instructions leads: if back to the first of them, then to its copy. */
-static unsigned long branch_target(const struct st_plan *plan, const struct mover *m, unsigned long target)
+/*
+ * Where a branch of the displaced instructions leads: if back to the first of them, then to its
+ * copy.
+ */
+static unsigned long branch_target(const struct st_plan *plan, const struct mover *m,
+				   unsigned long target)
 {
 	return target == plan->addr ? m->at : target;
 }
 
-static int move_one(struct st_plan *plan, struct mover *m, unsigned int off, const struct st_x86_insn *insn)
+static int move_one(struct st_plan *plan, struct mover *m, unsigned int off,
+		    const struct st_x86_insn *insn)
 {
 	const uint8_t *code = plan->orig + off;
 	unsigned long from = plan->addr + off;
@@ -304,7 +326,8 @@ int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at
 		if (why)
 			return refuse(plan, -ENOTSUP, why);
 		if (move_one(plan, &m, off, &insn) < 0)
-			return refuse(plan, -ERANGE, "its stub is too far from data that its first bytes name");
+			return refuse(plan, -ERANGE,
+				      "its stub is too far from data that its first bytes name");
 	}
 	if (plan->falls)
 		put_jmp(&m, plan->addr + plan->len);
@@ -341,7 +364,8 @@ static bool refuse_led_into(struct st_plan *const *plans, size_t n, unsigned lon
 	return true;
 }
 
-size_t st_x86_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+size_t st_x86_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr,
+		    size_t size)
 {
 	struct st_x86_insn insn;
 	size_t off = 0, refused = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How many functions of ELF files can be hooked, by what means, and why the rest can't: `coverage [-v] FILE...`.
- * -v names each function that is refused. A file passes with 95 %, if no jump table leads into displaced bytes: the
- * planner sees no data.
+ * How many functions of ELF files can be hooked, by what means, and why the rest can't: `coverage
+ * [-v] FILE...`. -v names each function that is refused. A file passes with 95 %, if no jump table
+ * leads into displaced bytes: the planner sees no data.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +81,10 @@ static int32_t word(const uint8_t *p)
 	return v;
 }
 
-/* The addresses that the text takes with lea (8d), ascending: where one table starts, the one in front of it ends. */
+/*
+ * The addresses that the text takes with lea (8d), ascending: where one table starts, the one in
+ * front of it ends.
+ */
 struct taken {
 	unsigned long *addr;
 	size_t n;
@@ -96,7 +99,7 @@ static int by_value(const void *a_, const void *b_)
 
 static void add_taken(struct taken *taken, unsigned long addr)
 {
-	if (!(taken->n & (taken->n + 1)) && taken->n >= 63) {	/* full: 63, 127, 255... */
+	if (!(taken->n & (taken->n + 1)) && taken->n >= 63) { /* full: 63, 127, 255... */
 		taken->addr = realloc(taken->addr, (2 * taken->n + 1) * sizeof(addr));
 		if (!taken->addr)
 			abort();
@@ -118,7 +121,8 @@ static void taken_init(struct taken *taken, const struct text *text)
 			int len = st_x86_decode(&insn, s->code + off, s->size - off);
 
 			if (len > 0 && insn.rip && s->code[off + insn.opcode] == 0x8d)
-				add_taken(taken, s->addr + off + len + word(s->code + off + insn.disp));
+				add_taken(taken,
+					  s->addr + off + len + word(s->code + off + insn.disp));
 			off += len > 0 ? len : 1;
 		}
 	}
@@ -126,11 +130,13 @@ static void taken_init(struct taken *taken, const struct text *text)
 }
 
 /*
- * Jump tables as compilers make them: 4-byte offsets from the table's own address, which the function takes with lea;
- * and absolute ones of 8 bytes, which a jmp *table(,reg,8) names. Read as long as they lead into the function.
+ * Jump tables as compilers make them: 4-byte offsets from the table's own address, which the
+ * function takes with lea; and absolute ones of 8 bytes, which a jmp *table(,reg,8) names. Read as
+ * long as they lead into the function.
  */
-static size_t table_leads_into(const struct interior *in, const struct taken *taken, const struct text *text,
-			       const struct text_function *f, unsigned long table, bool absolute)
+static size_t table_leads_into(const struct interior *in, const struct taken *taken,
+			       const struct text *text, const struct text_function *f,
+			       unsigned long table, bool absolute)
 {
 	unsigned long at = table;
 	const uint8_t *p;
@@ -175,9 +181,12 @@ static size_t tables_into(const struct interior *in, const struct text *text, si
 			if (len <= 0 || insn.disp_len != 4)
 				continue;
 			if (insn.rip && code[insn.opcode] == 0x8d)
-				n += table_leads_into(in, &taken, text, f, f->addr + off + word(code + insn.disp), false);
+				n += table_leads_into(in, &taken, text, f,
+						      f->addr + off + word(code + insn.disp),
+						      false);
 			else if (insn.class == ST_X86_JMP_INDIRECT)
-				n += table_leads_into(in, &taken, text, f, (unsigned int)word(code + insn.disp), true);
+				n += table_leads_into(in, &taken, text, f,
+						      (unsigned int)word(code + insn.disp), true);
 		}
 	}
 	free(taken.addr);
@@ -188,7 +197,7 @@ static size_t tables_into(const struct interior *in, const struct text *text, si
 static bool cover(const char *path, bool verbose)
 {
 	size_t nop = 0, move = 0, live = 0, tables = 0, led_into;
-	struct count refused[REASONS_MAX] = { 0 };
+	struct count refused[REASONS_MAX] = {0};
 	struct st_plan *plans, **sorted;
 	struct interior in;
 	struct text text;
@@ -208,13 +217,14 @@ static bool cover(const char *path, bool verbose)
 
 		sorted[i] = &plans[i];
 		/* The copy's place: near the text, as an island will be. */
-		if (st_arch_plan(&plans[i], f->code, f->addr, f->size, f->room, ST_ISA_NATIVE) == 0 &&
+		if (st_arch_plan(&plans[i], f->code, f->addr, f->size, f->room, ST_ISA_NATIVE) ==
+			    0 &&
 		    st_x86_move(&plans[i], out, sizeof(out), 0x40000000, map) < 0)
 			plans[i].kind = ST_KIND_NO;
 	}
 	for (size_t i = 0; i < text.nr_sections; i++)
-		st_x86_sweep(sorted, text.nr_functions, text.sections[i].code, text.sections[i].addr,
-			     text.sections[i].size);
+		st_x86_sweep(sorted, text.nr_functions, text.sections[i].code,
+			     text.sections[i].addr, text.sections[i].size);
 	for (size_t i = 0; i < text.nr_functions; i++) {
 		const struct text_function *f = &text.functions[i];
 
@@ -228,7 +238,8 @@ static bool cover(const char *path, bool verbose)
 		default:
 			count(refused, plans[i].why);
 			if (verbose)
-				printf("  %lx %s (%zu bytes): %s\n", f->addr, f->name, f->size, plans[i].why);
+				printf("  %lx %s (%zu bytes): %s\n", f->addr, f->name, f->size,
+				       plans[i].why);
 			continue;
 		}
 		live += plans[i].live;
@@ -241,7 +252,9 @@ static bool cover(const char *path, bool verbose)
 		printf("  %6zu  not: %s\n", refused[i].n, refused[i].why);
 	printf("  %6.2f %% can be hooked; %zu of them while threads run\n",
 	       text.nr_functions ? 100.0 * (nop + move) / text.nr_functions : 0.0, live);
-	printf("  %6zu  functions have an indirect jump; %zu of their tables' entries lead into displaced bytes\n", tables, led_into);
+	printf("  %6zu  functions have an indirect jump; %zu of their tables' entries lead into "
+	       "displaced bytes\n",
+	       tables, led_into);
 	free(plans);
 	free(sorted);
 	free(in.bits);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moved instructions do what they did at their own place: `move [ROUNDS [SEED]]` runs random first instructions of
- * functions natively, once where they are and once as st_x86_move() writes them (near, and out of a rel32's reach),
- * from the same random registers, flags, stack and memory, entering at each of the displaced instructions; then where
- * control went, every register, the flags, xmm0, the stack and the memory must be the same. During the second run the
- * original place holds breakpoints.
+ * Moved instructions do what they did at their own place: `move [ROUNDS [SEED]]` runs random first
+ * instructions of functions natively, once where they are and once as st_x86_move() writes them
+ * (near, and out of a rel32's reach), from the same random registers, flags, stack and memory,
+ * entering at each of the displaced instructions; then where control went, every register, the
+ * flags, xmm0, the stack and the memory must be the same. During the second run the original place
+ * holds breakpoints.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,22 +20,25 @@
 enum { AX, CX, DX, BX, SP, BP, SI, DI, R8, R9, R10, R11, R12, R13, R14, R15 };
 
 struct state {
-	unsigned long gpr[16];	/* in the numbering of instructions */
+	unsigned long gpr[16]; /* in the numbering of instructions */
 	unsigned long flags;
-	unsigned long exit;	/* which way out */
+	unsigned long exit; /* which way out */
 	unsigned long xmm0[2];
 };
 
-/* Used by the assembly below. exit_ax is where a way out puts rax before it puts its number there. */
+/* Used by the assembly below. exit_ax is where a way out puts rax before it puts its number there.
+ */
 struct state move_in, move_out;
 unsigned long move_entry, move_host_sp, exit_ax;
 
 _Static_assert(offsetof(struct state, flags) == 128 && offsetof(struct state, exit) == 136 &&
-	       offsetof(struct state, xmm0) == 144, "the assembly below");
+		       offsetof(struct state, xmm0) == 144,
+	       "the assembly below");
 
 void move_run(void);
 void move_captured(void);
 
+/* clang-format off */
 asm(".text\n"
     "move_run:\n"
     "	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
@@ -69,10 +73,12 @@ asm(".text\n"
     "	movups %xmm0, 144+move_out(%rip)\n"
     "	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
     "	ret\n");
+/* clang-format on */
 
 /*
- * One region holds all that must be within reach of the code: the function, ways out near it and far from it, pointers
- * to ways out (read only by the code), other data, the copy. The second copy is 8 GiB away.
+ * One region holds all that must be within reach of the code: the function, ways out near it and
+ * far from it, pointers to ways out (read only by the code), other data, the copy. The second copy
+ * is 8 GiB away.
  */
 #define REGION 0x10000
 #define FUNC 0x8000
@@ -81,7 +87,7 @@ asm(".text\n"
 #define POINTERS 0xa000
 #define DATA 0xb000
 #define COPY 0xc000
-#define AREA 1024	/* of pointers, of data, of stack */
+#define AREA 1024 /* of pointers, of data, of stack */
 
 static uint8_t *region, *far_copy, *stack;
 static uint8_t pointers0[AREA], data0[AREA], stack0[AREA];
@@ -108,9 +114,10 @@ static unsigned long exit_address(unsigned int i)
 static void put_exit(uint8_t *at, unsigned int id)
 {
 	unsigned long ax = (unsigned long)&exit_ax, to = (unsigned long)move_captured;
-	uint8_t code[29] = { 0x48, 0xa3, [10] = 0xb8, id, [15] = 0xff, 0x25 };
+	uint8_t code[29] = {0x48, 0xa3, [10] = 0xb8, id, [15] = 0xff, 0x25};
 
-	memcpy(code + 2, &ax, 8);	/* movabs %rax, exit_ax; mov $id, %eax; jmp *0f(%rip); 0: move_captured */
+	memcpy(code + 2, &ax,
+	       8); /* movabs %rax, exit_ax; mov $id, %eax; jmp *0f(%rip); 0: move_captured */
 	memcpy(code + 21, &to, 8);
 	memcpy(at, code, sizeof(code));
 }
@@ -120,8 +127,8 @@ static struct {
 	uint8_t code[64];
 	unsigned int len;
 	unsigned long at;
-	unsigned int last;	/* where its last instruction starts */
-	bool stack_plain;	/* all words on the stack are pointers to ways out */
+	unsigned int last; /* where its last instruction starts */
+	bool stack_plain;  /* all words on the stack are pointers to ways out */
 } fn;
 
 static void emit(unsigned int n, const uint8_t *bytes)
@@ -130,7 +137,7 @@ static void emit(unsigned int n, const uint8_t *bytes)
 	fn.len += n;
 }
 
-#define EMIT(...) emit(sizeof((uint8_t[]){ __VA_ARGS__ }), (uint8_t[]){ __VA_ARGS__ })
+#define EMIT(...) emit(sizeof((uint8_t[]){__VA_ARGS__}), (uint8_t[]){__VA_ARGS__})
 
 static void emit32(uint32_t v)
 {
@@ -154,7 +161,7 @@ static unsigned long pointer_address(void)
 }
 
 /* Ways out within reach of a rel8; put there in run_case(). */
-static const int near_exits[] = { -0x60, -0x40, 0x50 };
+static const int near_exits[] = {-0x60, -0x40, 0x50};
 
 static void emit_rel8(void)
 {
@@ -166,6 +173,7 @@ static void emit_rel32(void)
 	emit_rip(exit_address(below(NR_EXITS)), 0);
 }
 
+/* clang-format off */
 /* Instructions without rip, that keep rsp a pointer into the stack, and rdx, rbx, rbp, r8, r9, r12, r13, r15. */
 static void emit_plain(void)
 {
@@ -248,9 +256,11 @@ static void emit_indirect(unsigned int reg)
 	}
 }
 
+/* clang-format on */
+
 enum { PLAIN, NOPS, RIP, JCC, LOOP, CALL, CALL_IND, JMP, JMP_IND, RET, BACK, KINDS };
-static const char *const kind_names[KINDS] = { "plain", "nop", "rip", "jcc", "loop", "call", "call*", "jmp", "jmp*",
-					       "ret", "back" };
+static const char *const kind_names[KINDS] = {"plain", "nop", "rip",  "jcc", "loop", "call",
+					      "call*", "jmp", "jmp*", "ret", "back"};
 
 static void emit_kind(int kind)
 {
@@ -307,12 +317,12 @@ static void emit_kind(int kind)
 		else
 			EMIT(0xc2, 8 * below(8), 0);
 		break;
-	case BACK:	/* around to the first instruction: goes to its copy; rcx is small */
+	case BACK: /* around to the first instruction: goes to its copy; rcx is small */
 		if (below(2)) {
-			EMIT(0xff, 0xc9);					/* dec %ecx */
-			EMIT(0x7f, -(int)(fn.len + 2));				/* jg */
+			EMIT(0xff, 0xc9);		/* dec %ecx */
+			EMIT(0x7f, -(int)(fn.len + 2)); /* jg */
 		} else {
-			EMIT(0xe2, -(int)(fn.len + 2));				/* loop */
+			EMIT(0xe2, -(int)(fn.len + 2)); /* loop */
 		}
 		break;
 	}
@@ -346,16 +356,17 @@ static void fill(int kind)
 		move_in.gpr[i] = rnd() << 32 | (rnd() & 0xffffffff);
 	if (below(2))
 		move_in.gpr[CX] = below(4) | (below(2) ? 0 : rnd() << 32);
-	if (kind == BACK)	/* loop counts all of rcx down */
+	if (kind == BACK) /* loop counts all of rcx down */
 		move_in.gpr[CX] = 1 + below(4);
 	move_in.gpr[SP] = (unsigned long)stack + AREA / 2 + 8 * below(2);
-	move_in.gpr[BX] = move_in.gpr[R12] = move_in.gpr[R13] = (unsigned long)region + POINTERS + 8 * below(16);
+	move_in.gpr[BX] = move_in.gpr[R12] = move_in.gpr[R13] =
+		(unsigned long)region + POINTERS + 8 * below(16);
 	move_in.gpr[DX] = exit_address(below(NR_EXITS));
 	move_in.gpr[BP] = exit_address(below(NR_EXITS));
 	move_in.gpr[R8] = exit_address(below(NR_EXITS));
 	move_in.gpr[R9] = exit_address(below(NR_EXITS));
 	move_in.gpr[R15] = 8 * below(8);
-	move_in.flags = 0x202 | (rnd() & 0xcd5);	/* CF PF AF ZF SF DF OF */
+	move_in.flags = 0x202 | (rnd() & 0xcd5); /* CF PF AF ZF SF DF OF */
 	move_in.xmm0[0] = rnd();
 	move_in.xmm0[1] = rnd();
 }
@@ -391,7 +402,8 @@ static uint8_t *copy;
 
 static void report(const char *what, unsigned int i)
 {
-	fprintf(stderr, "%s, entered at instruction %u, function at %lx, copy at %p\n", what, i, plan.addr, copy);
+	fprintf(stderr, "%s, entered at instruction %u, function at %lx, copy at %p\n", what, i,
+		plan.addr, copy);
 	dump("displaced", plan.orig, plan.len);
 	dump("moved", copy, 64);
 }
@@ -411,7 +423,8 @@ static bool expected(const char *why, int kind, bool is_far)
 	return strcmp(why, "its first bytes hold a call that returns into them") == 0 ||
 	       (kind == CALL_IND && strstr(why, "below the stack pointer")) ||
 	       (kind == BACK && strcmp(why, "a loop starts at its first instruction") == 0) ||
-	       (is_far && strcmp(why, "its stub is too far from data that its first bytes name") == 0);
+	       (is_far &&
+		strcmp(why, "its stub is too far from data that its first bytes name") == 0);
 }
 
 static int run_case(int kind, bool is_far)
@@ -426,11 +439,15 @@ static int run_case(int kind, bool is_far)
 	for (unsigned int i = 0; i < 3; i++)
 		put_exit(site + near_exits[i], 100 + i);
 	memcpy(site, fn.code, fn.len);
-	/* A short function is followed by padding, the others by what runs behind the displaced instructions. */
+	/*
+	 * A short function is followed by padding, the others by what runs behind the displaced
+	 * instructions.
+	 */
 	exit_behind = fn.len >= 5;
 	if (exit_behind)
 		put_exit(site + fn.len, 99);
-	if (st_arch_plan(&plan, site, fn.at, exit_behind ? fn.len + 15 : fn.len, 0x50, ST_ISA_NATIVE) < 0) {
+	if (st_arch_plan(&plan, site, fn.at, exit_behind ? fn.len + 15 : fn.len, 0x50,
+			 ST_ISA_NATIVE) < 0) {
 		refused[kind]++;
 		if (!expected(plan.why, kind, is_far)) {
 			report(plan.why, 0);
@@ -460,8 +477,8 @@ static int run_case(int kind, bool is_far)
 		if (memcmp(&here, &there, sizeof(here)) == 0)
 			continue;
 		report("the copy did something else", i);
-		fprintf(stderr, "way out %lu, %lu; flags %lx, %lx\n", here.state.exit, there.state.exit,
-			here.state.flags, there.state.flags);
+		fprintf(stderr, "way out %lu, %lu; flags %lx, %lx\n", here.state.exit,
+			there.state.exit, here.state.flags, there.state.flags);
 		for (unsigned int r = 0; r < 16; r++)
 			fprintf(stderr, "r%u %lx %lx\n", r, here.state.gpr[r], there.state.gpr[r]);
 		return -1;
@@ -497,8 +514,8 @@ int main(int argc, char **argv)
 {
 	size_t rounds = argc > 1 ? strtoull(argv[1], NULL, 0) : 200000;
 	static uint8_t alternate[65536];
-	stack_t ss = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
-	struct sigaction sa = { .sa_handler = crashed, .sa_flags = SA_ONSTACK };
+	stack_t ss = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+	struct sigaction sa = {.sa_handler = crashed, .sa_flags = SA_ONSTACK};
 
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 0) * 2 + 1;
@@ -508,9 +525,11 @@ int main(int argc, char **argv)
 	sigaction(SIGILL, &sa, NULL);
 	sigaction(SIGTRAP, &sa, NULL);
 	sigaction(SIGALRM, &sa, NULL);
-	alarm(300);	/* a copy that loops for ever */
-	region = mmap((void *)0x100000000, REGION, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	far_copy = mmap((void *)0x300000000, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	alarm(300); /* a copy that loops for ever */
+	region = mmap((void *)0x100000000, REGION, PROT_READ | PROT_WRITE | PROT_EXEC,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	far_copy = mmap((void *)0x300000000, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	stack = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (region == MAP_FAILED || far_copy == MAP_FAILED || stack == MAP_FAILED) {
 		perror("mmap");
@@ -526,7 +545,8 @@ int main(int argc, char **argv)
 			return 1;
 	}
 	for (int kind = 0; kind < KINDS; kind++) {
-		printf("%-6s %zu moved, %zu refused\n", kind_names[kind], done[kind], refused[kind]);
+		printf("%-6s %zu moved, %zu refused\n", kind_names[kind], done[kind],
+		       refused[kind]);
 		if (!done[kind] || refused[kind] > done[kind])
 			return 1;
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What st_arch_plan() says of x86-64 functions: each kind of site, each reason for a refusal, once with bytes that just
- * meet it. The function starts at an address that is a multiple of 16.
+ * What st_arch_plan() says of x86-64 functions: each kind of site, each reason for a refusal, once
+ * with bytes that just meet it. The function starts at an address that is a multiple of 16.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,7 @@ struct plan_case {
 	const char *why;
 };
 
+/* clang-format off */
 #define NOP(start, len, insns, live) ST_KIND_NOP, start, len, insns, live, true, NULL
 #define MOVE(start, len, insns, live, falls) ST_KIND_MOVE, start, len, insns, live, falls, NULL
 #define NO(why) ST_KIND_NO, 0, 0, 0, false, false, why
@@ -87,6 +88,7 @@ static const struct plan_case cases[] = {
 	{ "data among code", { 0x55, 0x48, 0x89, 0xe5, 0x53, 0xc3, 0x06, 0xb8, 0x90, 0xeb, 0xf7, 0x90, 0xc3 }, 13, 16,
 	  NO("bytes that can't be decoded") },
 };
+/* clang-format on */
 
 static bool check(const struct plan_case *c)
 {
@@ -100,36 +102,39 @@ static bool check(const struct plan_case *c)
 	if (plan.kind == ST_KIND_NO) {
 		if (plan.why && strstr(plan.why, c->why))
 			return true;
-		printf("%s: refused for another reason: %s\n", c->what, plan.why ? plan.why : "none");
+		printf("%s: refused for another reason: %s\n", c->what,
+		       plan.why ? plan.why : "none");
 		return false;
 	}
-	if (plan.addr == FUNC + c->start && plan.len == c->len && plan.insns == c->insns && plan.live == c->live &&
-	    plan.falls == c->falls && plan.jump == 5 && memcmp(plan.orig, c->code + c->start, c->len) == 0)
+	if (plan.addr == FUNC + c->start && plan.len == c->len && plan.insns == c->insns &&
+	    plan.live == c->live && plan.falls == c->falls && plan.jump == 5 &&
+	    memcmp(plan.orig, c->code + c->start, c->len) == 0)
 		return true;
-	printf("%s: addr +%lu, len %u, insns %u, live %d, falls %d\n", c->what, plan.addr - FUNC, plan.len, plan.insns,
-	       plan.live, plan.falls);
+	printf("%s: addr +%lu, len %u, insns %u, live %d, falls %d\n", c->what, plan.addr - FUNC,
+	       plan.len, plan.insns, plan.live, plan.falls);
 	return false;
 }
 
 /*
- * Three functions of 16 bytes; the second one's end jumps over the first instruction of the third and, which is a tail
- * call, to the start of the first.
+ * Three functions of 16 bytes; the second one's end jumps over the first instruction of the third
+ * and, which is a tail call, to the start of the first.
  */
 static bool check_sweep(void)
 {
-	uint8_t code[48] = { 0 };
-	struct st_plan plan[3], *plans[3] = { &plan[0], &plan[1], &plan[2] };
+	uint8_t code[48] = {0};
+	struct st_plan plan[3], *plans[3] = {&plan[0], &plan[1], &plan[2]};
 	size_t n;
 
 	for (unsigned int i = 0; i < 3; i++)
-		memcpy(code + 16 * i, (uint8_t[]){ 0x55, 0x48, 0x89, 0xe5, 0x53, 0xc3 }, 6);
-	memcpy(code + 16 + 5, (uint8_t[]){ 0x74, 33 - (16 + 7), 0xeb, -(16 + 9) }, 4);
+		memcpy(code + 16 * i, (uint8_t[]){0x55, 0x48, 0x89, 0xe5, 0x53, 0xc3}, 6);
+	memcpy(code + 16 + 5, (uint8_t[]){0x74, 33 - (16 + 7), 0xeb, -(16 + 9)}, 4);
 	for (unsigned int i = 0; i < 3; i++)
-		if (st_arch_plan(&plan[i], code + 16 * i, FUNC + 16 * i, i == 1 ? 9 : 6, 16, ST_ISA_NATIVE) < 0)
+		if (st_arch_plan(&plan[i], code + 16 * i, FUNC + 16 * i, i == 1 ? 9 : 6, 16,
+				 ST_ISA_NATIVE) < 0)
 			return false;
 	n = st_x86_sweep(plans, 3, code, FUNC, sizeof(code));
-	if (n == 1 && plan[0].kind == ST_KIND_MOVE && plan[1].kind == ST_KIND_MOVE && plan[2].kind == ST_KIND_NO &&
-	    strstr(plan[2].why, "from elsewhere"))
+	if (n == 1 && plan[0].kind == ST_KIND_MOVE && plan[1].kind == ST_KIND_MOVE &&
+	    plan[2].kind == ST_KIND_NO && strstr(plan[2].why, "from elsewhere"))
 		return true;
 	printf("sweep: %zu refused\n", n);
 	return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads the executable sections and the function symbols (.symtab and .dynsym) of an x86-64 ELF file.
+ * Reads the executable sections and the function symbols (.symtab and .dynsym) of an x86-64 ELF
+ * file.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ static void add_symbols(struct text *text, const Elf64_Shdr *table)
 	const Elf64_Shdr *sh = sections_of(text, &nr);
 	const char *names = (const char *)text->map + sh[table->sh_link].sh_offset;
 
-	text->functions = realloc(text->functions, (text->nr_functions + n) * sizeof(*text->functions));
+	text->functions =
+		realloc(text->functions, (text->nr_functions + n) * sizeof(*text->functions));
 	if (!text->functions)
 		abort();
 	for (; n--; sym++) {
@@ -47,7 +49,8 @@ static void add_symbols(struct text *text, const Elf64_Shdr *table)
 		for (size_t i = 0; i < text->nr_sections; i++) {
 			const struct text_section *s = &text->sections[i];
 
-			if (sym->st_value - s->addr >= s->size || sym->st_size > s->addr + s->size - sym->st_value)
+			if (sym->st_value - s->addr >= s->size ||
+			    sym->st_size > s->addr + s->size - sym->st_value)
 				continue;
 			text->functions[text->nr_functions++] = (struct text_function){
 				.name = names + sym->st_name,
@@ -100,7 +103,8 @@ int text_open(struct text *text, const char *path)
 		return -1;
 	}
 	eh = (const void *)text->map;
-	if (text->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_machine != EM_X86_64) {
+	if (text->size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG) ||
+	    eh->e_machine != EM_X86_64) {
 		fprintf(stderr, "%s: not an x86-64 ELF file\n", path);
 		munmap((void *)text->map, text->size);
 		return -1;
@@ -112,7 +116,8 @@ int text_open(struct text *text, const char *path)
 	for (unsigned int i = 0; i < nr; i++)
 		if (sh[i].sh_type == SHT_PROGBITS && (sh[i].sh_flags & SHF_EXECINSTR))
 			text->sections[text->nr_sections++] = (struct text_section){
-				.name = (const char *)text->map + sh[eh->e_shstrndx].sh_offset + sh[i].sh_name,
+				.name = (const char *)text->map + sh[eh->e_shstrndx].sh_offset +
+					sh[i].sh_name,
 				.code = text->map + sh[i].sh_offset,
 				.addr = sh[i].sh_addr,
 				.size = sh[i].sh_size,

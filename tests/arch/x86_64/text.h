@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The executable sections and the functions of an ELF file, for the tests of the x86-64 decoder and planner.
+ * The executable sections and the functions of an ELF file, for the tests of the x86-64 decoder and
+ * planner.
  */
 #ifndef TESTS_X86_64_TEXT_H
 #define TESTS_X86_64_TEXT_H
@@ -22,7 +23,7 @@ struct text_function {
 	const uint8_t *code;
 	unsigned long addr;
 	size_t size;
-	size_t room;		/* up to the next function, or the section's end */
+	size_t room; /* up to the next function, or the section's end */
 };
 
 struct text {
@@ -30,7 +31,8 @@ struct text {
 	size_t size;
 	struct text_section *sections;
 	size_t nr_sections;
-	struct text_function *functions;	/* FUNC and IFUNC with a size, by address, one for each address */
+	struct text_function
+		*functions; /* FUNC and IFUNC with a size, by address, one for each address */
 	size_t nr_functions;
 };
 

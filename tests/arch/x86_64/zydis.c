@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Our x86-64 decoder against Zydis: `zydis FILE... -r N SEED` sweeps all executable sections of ELF files, and N random
- * byte strings. Wherever Zydis decodes an instruction, ours must give the same length, class, branch target and
- * the same place of a rip-relative displacement. Where Zydis sees none (data among code, then one byte is skipped), ours
- * may see one: such are counted, and shown if SHOW_OURS is set.
+ * Our x86-64 decoder against Zydis: `zydis FILE... -r N SEED` sweeps all executable sections of ELF
+ * files, and N random byte strings. Wherever Zydis decodes an instruction, ours must give the same
+ * length, class, branch target and the same place of a rip-relative displacement. Where Zydis sees
+ * none (data among code, then one byte is skipped), ours may see one: such are counted, and shown
+ * if SHOW_OURS is set.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,21 +62,27 @@ static int class_of(const ZydisDecodedInstruction *z)
 	case ZYDIS_MNEMONIC_ENDBR64:
 		return ST_X86_ENDBR64;
 	case ZYDIS_MNEMONIC_NOP:
-		/* Zydis calls NOP also what does nothing on today's processors but may on tomorrow's. */
+		/*
+		 * Zydis calls NOP also what does nothing on today's processors but may on
+		 * tomorrow's.
+		 */
 		return z->opcode == 0x90 || z->opcode == 0x1f ? ST_X86_NOP : ST_X86_OTHER;
 	default:
 		/* xend, xabort: Zydis counts them among the conditional branches */
-		return z->meta.category == ZYDIS_CATEGORY_COND_BR && direct ? ST_X86_JCC : ST_X86_OTHER;
+		return z->meta.category == ZYDIS_CATEGORY_COND_BR && direct ? ST_X86_JCC
+									    : ST_X86_OTHER;
 	}
 }
 
 static bool show_ours;
 
-static void show(const char *what, const uint8_t *code, size_t size, int ours, int our_class, int zydis, int class)
+static void show(const char *what, const uint8_t *code, size_t size, int ours, int our_class,
+		 int zydis, int class)
 {
 	if (shown++ >= 40)
 		return;
-	printf("  %s: ours %d (class %d), Zydis %d (class %d):", what, ours, our_class, zydis, class);
+	printf("  %s: ours %d (class %d), Zydis %d (class %d):", what, ours, our_class, zydis,
+	       class);
 	for (size_t i = 0; i < size && i < ST_X86_INSN_MAX; i++)
 		printf(" %02x", code[i]);
 	printf("\n");
@@ -107,7 +114,8 @@ static size_t compare(const uint8_t *code, size_t size)
 	    insn.disp != z.raw.disp.offset || insn.disp_len * 8 != z.raw.disp.size ||
 	    (insn.disp_len && insn.rip != ((z.attributes & ZYDIS_ATTRIB_IS_RELATIVE) &&
 					   !z.raw.imm[0].is_relative)) ||
-	    (insn.imm && insn.imm != z.raw.imm[0].offset && z.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW) ||
+	    (insn.imm && insn.imm != z.raw.imm[0].offset &&
+	     z.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW) ||
 	    ((z.attributes & ZYDIS_ATTRIB_HAS_MODRM) && insn.modrm != z.raw.modrm.offset)) {
 		differ++;
 		show("DIFFER", code, size, ours, insn.class, z.length, class);
@@ -132,14 +140,16 @@ static int sweep(const char *path)
 		for (size_t off = 0; off < s->size;)
 			off += compare(s->code + off, s->size - off);
 	}
-	printf("%s: %zu instructions, %zu differ, %zu that only we see\n", path, instructions, differ, only_ours);
+	printf("%s: %zu instructions, %zu differ, %zu that only we see\n", path, instructions,
+	       differ, only_ours);
 	text_close(&text);
 	return !differ;
 }
 
 static int random_bytes(size_t rounds, uint64_t seed)
 {
-	static const uint8_t head[] = { 0x0f, 0x66, 0xf2, 0xf3, 0x48, 0x62, 0xc4, 0xc5, 0x8f, 0xff, 0x41, 0x67, 0xf0 };
+	static const uint8_t head[] = {0x0f, 0x66, 0xf2, 0xf3, 0x48, 0x62, 0xc4,
+				       0xc5, 0x8f, 0xff, 0x41, 0x67, 0xf0};
 	uint8_t code[ST_X86_INSN_MAX + 1];
 
 	while (rounds--) {
@@ -151,7 +161,8 @@ static int random_bytes(size_t rounds, uint64_t seed)
 		}
 		compare(code, sizeof(code));
 	}
-	printf("random: %zu instructions, %zu differ, %zu that only we see\n", instructions, differ, only_ours);
+	printf("random: %zu instructions, %zu differ, %zu that only we see\n", instructions, differ,
+	       only_ours);
 	return !differ;
 }
 
@@ -166,7 +177,8 @@ int main(int argc, char **argv)
 
 		instructions = differ = only_ours = shown = 0;
 		if (strcmp(argv[i], "-r") == 0 && i + 2 < argc) {
-			good = random_bytes(strtoull(argv[i + 1], NULL, 0), strtoull(argv[i + 2], NULL, 0));
+			good = random_bytes(strtoull(argv[i + 1], NULL, 0),
+					    strtoull(argv[i + 2], NULL, 0));
 			i += 2;
 		} else {
 			good = sweep(argv[i]);
