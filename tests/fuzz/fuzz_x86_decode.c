@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer: the x86-64 decoder, planner and mover on any bytes. Nothing may read outside the bytes
- *given or write outside the buffer (AddressSanitizer), and what they return must be what their
- *headers promise.
+ * libFuzzer: the x86-64 decoder, planner and mover on any bytes. Nothing may read outside the
+ * bytes given or write outside the buffer (AddressSanitizer), and what they return must be what
+ * their headers promise.
  *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude tests/fuzz/fuzz_x86_decode.c
- *\ engine/arch/x86_64/{decode,relocate,plan}.c -o fuzz_x86_decode
+ *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude \
+ *		tests/fuzz/fuzz_x86_decode.c engine/arch/x86_64/decode.c \
+ *		engine/arch/x86_64/relocate.c engine/arch/x86_64/plan.c -o fuzz_x86_decode
  */
 #include <errno.h>
 #include <stdint.h>

@@ -40,7 +40,7 @@ enum st_x86_class {
 /**
  * struct st_x86_insn - one instruction
  * @rel: for a direct branch (st_x86_is_branch()), its target minus the address behind the
- *instruction
+ *	instruction
  * @len: bytes
  * @class: enum st_x86_class
  * @opcode: offset of the opcode byte, behind prefixes and escape bytes
@@ -54,7 +54,7 @@ enum st_x86_class {
  * @opsize: a 66 prefix counts (there is no REX.W)
  * @addr32: a 67 prefix
  * @vendor: Intel and AMD decode it differently: a near branch with a 66 prefix, SDM volume 2 "Jcc"
- *against AMD's manual volume 3, 1.2.7. Decoded as Intel does.
+ *	against AMD's manual volume 3, 1.2.7. Decoded as Intel does.
  */
 struct st_x86_insn {
 	int32_t rel;
