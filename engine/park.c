@@ -169,9 +169,30 @@ bool st_blocked_somewhere(int sig)
 	return each_thread(blocks, &sig) > 0;
 }
 
+/*
+ * Under qemu-user /proc/self/task also lists a thread of QEMU's own, which runs none of the program and blocks all signals. An
+ * ARM process that sees the cpuinfo of an x86 machine is there.
+ */
+static bool belongs_to_qemu(int tid)
+{
+#if defined(__x86_64__)
+	(void)tid;
+	return false;
+#else
+	static int emulated = -1;
+
+	if (emulated < 0)
+		emulated = read_file("/proc/cpuinfo", buffer, 4096) > 0 && strstr(buffer, "vendor_id");
+	return emulated && blocks(tid, &signal_number) > 0;
+#endif
+}
+
 static int signal_one(int tid, void *arg)
 {
 	int *news = arg;
+
+	if (belongs_to_qemu(tid))
+		return 0;
 
 	for (int i = 0; i < count; i++)
 		if (parked[i].tid == tid)
