@@ -7,6 +7,7 @@
  */
 #include <engine/site.h>
 #include <engine/signal_frame.h>
+#include <engine/syscall.h>
 #include <engine/thread.h>
 
 /* Contexts on top of the first; with it as many as the kernel's ftrace knows. */
@@ -56,11 +57,16 @@ static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *
 	unsigned long outer = t->depth ? t->inner : t->busy;
 	unsigned long now = (unsigned long)regs;
 	struct st_hook **h;
+	int tid = (int)st_syscall0(__NR_gettid);
 	bool fresh, left;
 
-	/* The stack has unwound past the hook that was running: it was left by longjmp or an exception. */
-	left = now > outer && !st_on_alternate_stack(now);
+	/*
+	 * The hook that was running was left: by longjmp or an exception, if the stack has unwound past it; or its thread
+	 * ended in it, and this is another that was given the same thread pointer.
+	 */
+	left = tid != t->tid || (now > outer && !st_on_alternate_stack(now));
 	if (left) {
+		t->tid = tid;
 		fresh = true;
 		t->depth = 0;
 		t->busy = now;

@@ -99,6 +99,7 @@ static int init(void)
 	if (ready != -EAGAIN)
 		return ready;
 	st_errno_location = __errno_location;
+	st_threads_init();
 	st_arch_init(getauxval(AT_HWCAP));
 	always_vector = st_arch_syscalls_harm(getauxval(AT_HWCAP));
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);

@@ -16,9 +16,67 @@
 struct st_slot st_threads[ST_THREADS];
 int *(*st_errno_location)(void);
 
-static bool dead(int tid)
+static long tid_offset;		/* of a thread's id from its thread pointer; 0: not known */
+
+/*
+ * The C library keeps each thread's id near its thread pointer and the kernel clears it when the thread ends (set_tid_address(2)).
+ * Found by looking for it; every thread that takes a slot confirms it, or we do without.
+ */
+void st_threads_init(void)
 {
-	return tid && st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, 0) == -ESRCH;
+	unsigned long tp = st_thread_pointer();
+	int tid = (int)st_syscall0(__NR_gettid);
+	/* Not beyond the page: what lies on either side may not be mapped. */
+	unsigned long lo = tp & ~4095ul, hi = lo + 4096;
+
+	if (!tp)
+		return;
+	for (unsigned long a = tp; !tid_offset && a < hi; a += sizeof(int))
+		if (*(volatile int *)a == tid)
+			tid_offset = (long)(a - tp);
+#if !defined(__x86_64__)
+	/* The thread's descriptor lies below (TLS variant I). */
+	for (unsigned long a = tp - sizeof(int); !tid_offset && a >= tp - 4096; a -= sizeof(int)) {
+		int word;
+
+		if (!st_read_safely(&word, a, sizeof(word)))
+			break;
+		if (word == tid)
+			tid_offset = (long)(a - tp);
+	}
+#else
+	(void)lo;
+#endif
+}
+
+/* Reads memory that may not be there: through the kernel, which says so. */
+bool st_read_safely(void *to, unsigned long from, unsigned long len)
+{
+	int pipe[2];
+	bool ok;
+
+	if (st_syscall2(__NR_pipe2, pipe, 0))
+		return false;
+	ok = st_syscall3(__NR_write, pipe[1], from, len) == (long)len &&
+	     st_syscall3(__NR_read, pipe[0], to, len) == (long)len;
+	st_syscall1(__NR_close, pipe[0]);
+	st_syscall1(__NR_close, pipe[1]);
+	return ok;
+}
+
+/*
+ * Has the thread that owns this thread pointer ended? By the id that stands there now, not by the one that took the slot:
+ * threads that come later get the same pointer. Not known is no.
+ */
+static bool gone(const struct st_slot *t)
+{
+	int tid;
+
+	if (!tid_offset)
+		return false;
+	if (!st_read_safely(&tid, t->tp + (unsigned long)tid_offset, sizeof(tid)))
+		return true;
+	return tid <= 0 || st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, 0) == -ESRCH;
 }
 
 static struct st_slot *take(struct st_slot *t, unsigned long old, unsigned long tp)
@@ -26,6 +84,9 @@ static struct st_slot *take(struct st_slot *t, unsigned long old, unsigned long 
 	if (!__atomic_compare_exchange_n(&t->tp, &old, tp, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return NULL;
 	t->tid = (int)st_syscall0(__NR_gettid);
+	if (tid_offset && *(volatile int *)(tp + (unsigned long)tid_offset) != t->tid)
+		tid_offset = 0;
+	t->busy = 0;
 	t->depth = 0;
 	t->err = st_errno_location ? st_errno_location() : NULL;
 	return t;
@@ -51,13 +112,13 @@ struct st_slot *st_thread_find(unsigned long tp)
 			i--;
 		}
 	}
-	/* All taken: by threads that have ended since? Those are in no hook. */
+	/* All taken: by threads that have ended since? */
 	for (unsigned int i = 0; i < NEAR; i++) {
 		unsigned long old;
 
 		t = &st_threads[(h + i) % ST_THREADS];
 		old = t->tp;
-		if (!t->busy && dead(t->tid)) {
+		if (gone(t)) {
 			got = take(t, old, tp);
 			if (got)
 				return got;
@@ -114,7 +175,7 @@ void st_threads_wait(void)
 
 		while (was && !left_hook(t, was)) {
 			/* It ended inside its hook: cancelled there, or by a call that ends the thread. */
-			if (dead(t->tid))
+			if (gone(t))
 				break;
 			st_syscall2(__NR_nanosleep, &nap, 0);
 		}

@@ -11,6 +11,12 @@
  */
 void st_threads_wait(void) __attribute__((visibility("hidden")));
 
+/* Before the first hook: finds out how to tell a thread that has ended. Not needed in the agent, whose hooks never block. */
+void st_threads_init(void) __attribute__((visibility("hidden")));
+
+/* Copies memory that may not be mapped; false if it is not. Slow, by system calls. */
+bool st_read_safely(void *to, unsigned long from, unsigned long len) __attribute__((visibility("hidden")));
+
 /* Is the calling thread in a hook? */
 bool st_threads_in_hook(void) __attribute__((visibility("hidden")));
 

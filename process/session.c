@@ -956,7 +956,7 @@ static void set_state(struct st_ctl_site *c)
 
 static int hook_place(const struct st_ctl_site *c, unsigned long hook)
 {
-	for (int i = 0; i < ST_SITE_HOOKS && c->list[i]; i++)
+	for (int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
 		if (c->list[i] == hook)
 			return i;
 	return -1;
@@ -966,9 +966,9 @@ static bool list_add(struct st_ctl_site *c, unsigned long hook)
 {
 	int n = 0;
 
-	while (n < ST_SITE_HOOKS && c->list[n])
+	while (n < ST_SITE_HOOKS_MAX && c->list[n])
 		n++;
-	if (n == ST_SITE_HOOKS)
+	if (n == ST_SITE_HOOKS_MAX)
 		return false;
 	c->list[n + 1] = 0;
 	__atomic_store_n(&c->list[n], hook, __ATOMIC_RELEASE);
@@ -980,8 +980,18 @@ static void list_remove(struct st_ctl_site *c, unsigned long hook)
 {
 	int i = hook_place(c, hook);
 
-	for (; i >= 0 && i < ST_SITE_HOOKS && c->list[i]; i++)
+	for (; i >= 0 && i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
 		__atomic_store_n(&c->list[i], c->list[i + 1], __ATOMIC_RELEASE);
+}
+
+/* Has the thread with this thread pointer ended? Its id stands near, and is cleared by the kernel. */
+static bool thread_gone(struct st_session *s, unsigned long tp)
+{
+	int32_t tid;
+
+	if (!s->ctl->tid_offset)
+		return false;
+	return st_mem_read(s->proc, tp + (unsigned long)s->ctl->tid_offset, &tid, sizeof(tid)) || tid <= 0;
 }
 
 /* Waits until every dispatch that was running has ended. The agent's own hooks never block. */
@@ -995,14 +1005,9 @@ static int grace(struct st_session *s)
 	for (int ms = 0; !ret && busy && ms < GRACE_MS; ms++) {
 		ret = st_mem_read(s->proc, s->ctl->threads, now, len);
 		busy = false;
-		for (unsigned int i = 0; !ret && i < ST_THREADS; i++) {
-			char path[64];
-
-			if (!was[i].busy || !now[i].busy || now[i].busy != was[i].busy || now[i].tp != was[i].tp)
-				continue;
-			snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)st_proc_pid(s->proc), now[i].tid);
-			busy |= !access(path, F_OK);
-		}
+		for (unsigned int i = 0; !ret && i < ST_THREADS; i++)
+			busy |= was[i].busy && now[i].busy == was[i].busy && now[i].tp == was[i].tp &&
+				!thread_gone(s, now[i].tp);
 		if (busy)
 			nap_ms(1);
 	}
