@@ -319,6 +319,11 @@ static unsigned long stack_end(unsigned long sp)
 	return sp;
 }
 
+bool st_park_handles(const struct sigaction *sa)
+{
+	return (sa->sa_flags & SA_SIGINFO) && sa->sa_sigaction == handler;
+}
+
 bool st_park_clear(const struct st_change *edit, size_t n)
 {
 	bool any = false;

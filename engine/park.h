@@ -26,6 +26,11 @@ bool st_park_clear(const struct st_change *edit, size_t n) __attribute__((visibi
 
 void st_unpark(void) __attribute__((visibility("hidden")));
 
+struct sigaction;
+
+/* Is this the handler that st_park() stops threads with? It runs no code of the program. */
+bool st_park_handles(const struct sigaction *sa) __attribute__((visibility("hidden")));
+
 /* Does any thread of the process block this signal now? */
 bool st_blocked_somewhere(int sig) __attribute__((visibility("hidden")));
 
