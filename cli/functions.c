@@ -113,7 +113,7 @@ static void undo_sites(const struct list *l, unsigned long addr, size_t len)
 static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		 struct st_plan *plan)
 {
-	size_t size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size, room = f->room;
+	size_t size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size, room = f->room, len;
 
 	memset(plan, 0, sizeof(*plan));
 	plan->kind = ST_KIND_NO;
@@ -121,31 +121,30 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		plan->why = "chosen among several functions when the program starts (ifunc)";
 		return;
 	}
-	if (room < size)
-		room = size;
 	if (room > size + PADDING)
 		room = size + PADDING;
-	if (!size || room > CODE_MAX) {
+	len = room > size ? room : size;
+	if (!size || len > CODE_MAX) {
 		plan->why = size ? "its symbol has an impossible size"
 				 : "its symbol has no size, and nothing follows it";
 		return;
 	}
-	if (room > l->room) {
-		uint8_t *code = realloc(l->code, room);
+	if (len > l->room) {
+		uint8_t *code = realloc(l->code, len);
 
 		if (!code) {
 			plan->why = "out of memory";
 			return;
 		}
 		l->code = code;
-		l->room = room;
+		l->room = len;
 	}
-	if (l->proc ? st_mem_read(l->proc, f->addr, l->code, room)
-		    : st_object_bytes(obj, f->addr, l->code, room)) {
+	if (l->proc ? st_mem_read(l->proc, f->addr, l->code, len)
+		    : st_object_bytes(obj, f->addr, l->code, len)) {
 		plan->why = "its bytes can't be read";
 		return;
 	}
-	undo_sites(l, f->addr, room);
+	undo_sites(l, f->addr, len);
 	st_arch_plan(plan, l->code, f->addr, size, room, f->isa);
 }
 

@@ -153,4 +153,18 @@ void st_arch_init(unsigned long hwcap);
  */
 bool st_arch_syscalls_harm(unsigned long hwcap);
 
+/**
+ * st_arch_sweep() - refuse plans into whose displaced bytes a branch from elsewhere leads
+ * @plans: of functions, ascending by addr; refused ones may be among them
+ * @n: how many
+ * @code: an executable section of the object, as its file has it
+ * @addr: its address
+ * @size: its length
+ *
+ * st_arch_plan() sees a function's own branches only. Where a site displaces one instruction there is nothing to lead into.
+ *
+ * Return: how many plans became ST_KIND_NO.
+ */
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size);
+
 #endif

@@ -48,6 +48,7 @@ struct want {
 	size_t size, room;
 	enum st_isa isa;
 	bool by_ip;
+	bool entered;		/* see struct st_function */
 	struct record *record;	/* when registered; NULL if refused */
 	const char *why;
 };
@@ -126,10 +127,9 @@ static struct st_object *current_objects(void)
 	dl_iterate_phdr(count_changes, now);
 	if (objects && now[0] == objects_adds && now[1] == objects_subs)
 		return objects;
-	st_objects_free(objects);
 	objects_adds = now[0];
 	objects_subs = now[1];
-	objects = st_objects_read();
+	objects = st_objects_read(objects);
 	return objects;
 }
 
@@ -203,8 +203,9 @@ static int add_want(struct state *s, const struct st_function *fn, unsigned long
 		s->room = room;
 	}
 	s->want[s->count++] = (struct want){
-		.addr = addr, .isa = fn->isa, .by_ip = by_ip,
-		.size = fn->size - (addr - fn->addr), .room = fn->room - (addr - fn->addr),
+		.addr = addr, .isa = fn->isa, .by_ip = by_ip, .entered = fn->entered,
+		.size = fn->size - (addr - fn->addr),
+		.room = fn->room > addr - fn->addr ? fn->room - (addr - fn->addr) : 0,
 	};
 	return 1;
 }
@@ -272,6 +273,7 @@ int st_hook_filter_ip(struct st_hook *hook, const void *func)
 		nameless.addr = fn->addr;
 		nameless.size = fn->size;
 		nameless.room = fn->room;
+		nameless.entered = fn->entered;
 		ret = add_want(s, &nameless, addr, true);
 	}
 	pthread_mutex_unlock(&lock);
@@ -335,7 +337,7 @@ static struct record *make_record(struct want *w)
 
 	if (r)
 		return r;
-	w->why = own_code(w->addr);
+	w->why = w->entered ? "another function branches into its first instructions" : own_code(w->addr);
 	if (w->why)
 		return NULL;
 	if (!dl_iterate_phdr(range_of, &range)) {

@@ -30,7 +30,7 @@ static bool fits(const struct image *f, uint64_t off, uint64_t len)
 	return off <= f->size && len <= f->size - off;
 }
 
-static bool open_image(const char *path, struct image *f)
+static bool open_image(const char *path, struct image *f, struct stat *file)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -47,6 +47,7 @@ static bool open_image(const char *path, struct image *f)
 	close(fd);
 	if (map == MAP_FAILED)
 		return false;
+	*file = st;
 	f->bytes = map;
 	f->size = (size_t)st.st_size;
 	f->eh = map;
@@ -136,6 +137,7 @@ static void add_symbols(struct st_object *o, const struct image *f, const ElfW(S
 		if (!section_at(f, value))
 			continue;
 		fn->addr = value;
+		fn->entered = false;
 		fn->size = sym[i].st_size;
 		fn->name = o->strings + sym[i].st_name;
 		o->count++;
@@ -169,6 +171,37 @@ static void add_records(struct st_object *o, const struct image *f)
 				};
 		}
 	}
+}
+
+/* Plans for all functions, to see which of them other functions branch into. Costs some milliseconds an object. */
+static void find_entered(struct st_object *o, const struct image *f)
+{
+	struct st_plan *plan = calloc(o->count + 1, sizeof(*plan));
+	struct st_plan **sorted = calloc(o->count + 1, sizeof(*sorted));
+	struct st_function **fn = calloc(o->count + 1, sizeof(*fn));
+	size_t n = 0;
+
+	for (size_t i = 0; plan && sorted && fn && i < o->count; i++) {
+		const ElfW(Shdr) *sh = section_at(f, o->fn[i].addr);
+		unsigned long off = o->fn[i].addr - sh->sh_addr;
+
+		if (!fits(f, sh->sh_offset, sh->sh_size) ||
+		    st_arch_plan(&plan[n], f->bytes + sh->sh_offset + off, o->fn[i].addr, o->fn[i].size,
+				 o->fn[i].room, o->fn[i].isa))
+			continue;
+		fn[n] = &o->fn[i];
+		sorted[n] = &plan[n];
+		n++;
+	}
+	for (unsigned int i = 0; n && i < f->eh->e_shnum; i++)
+		if ((f->sh[i].sh_flags & SHF_EXECINSTR) && f->sh[i].sh_type == SHT_PROGBITS &&
+		    fits(f, f->sh[i].sh_offset, f->sh[i].sh_size))
+			st_arch_sweep(sorted, n, f->bytes + f->sh[i].sh_offset, f->sh[i].sh_addr, f->sh[i].sh_size);
+	for (size_t i = 0; i < n; i++)
+		fn[i]->entered = plan[i].kind == ST_KIND_NO;
+	free(plan);
+	free(sorted);
+	free(fn);
 }
 
 static void finish(struct st_object *o, const struct image *f)
@@ -208,15 +241,14 @@ static void finish(struct st_object *o, const struct image *f)
 			fn->size = fn->room;
 		if (fn->size > sh->sh_addr + sh->sh_size - fn->addr)
 			fn->size = sh->sh_addr + sh->sh_size - fn->addr;
-		if (fn->room < fn->size)
-			fn->room = fn->size;
 	}
+	find_entered(o, f);
 	for (size_t i = 0; i < o->count; i++)
 		o->fn[i].addr += o->base;
 }
 
 struct reading {
-	struct st_object *list;
+	struct st_object *old, *list;
 	struct st_object **tail;
 };
 
@@ -225,13 +257,25 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 	struct reading *r = arg;
 	const char *path = info->dlpi_name && *info->dlpi_name ? info->dlpi_name : "/proc/self/exe";
 	char link[4096];
-	struct st_object *o;
+	struct st_object *o, **known;
 	struct image f;
+	struct stat st;
 	ssize_t n;
 
 	(void)size;
-	if (!open_image(path, &f))
+	if (!open_image(path, &f, &st))
 		return 0;	/* the vDSO, or a file that is gone */
+	for (known = &r->old; (o = *known); known = &o->next) {
+		if (o->base != info->dlpi_addr || o->inode != st.st_ino || o->device != st.st_dev ||
+		    o->changed != st.st_mtime)
+			continue;
+		*known = o->next;
+		o->next = NULL;
+		*r->tail = o;
+		r->tail = &o->next;
+		close_image(&f);
+		return 0;
+	}
 	if (!*info->dlpi_name && (n = readlink(path, link, sizeof(link) - 1)) > 0) {
 		link[n] = 0;
 		path = link;
@@ -242,6 +286,9 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 		o->name = strdup(slash ? slash + 1 : path);
 		o->base = info->dlpi_addr;
+		o->inode = st.st_ino;
+		o->device = st.st_dev;
+		o->changed = st.st_mtime;
 		o->start = ~0ul;
 		for (int i = 0; i < info->dlpi_phnum; i++) {
 			const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
@@ -263,11 +310,12 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-struct st_object *st_objects_read(void)
+struct st_object *st_objects_read(struct st_object *old)
 {
-	struct reading r = { .tail = &r.list };
+	struct reading r = { .old = old, .tail = &r.list };
 
 	dl_iterate_phdr(one_object, &r);
+	st_objects_free(r.old);
 	return r.list;
 }
 

@@ -13,6 +13,7 @@
  * @size: its length, by its symbol
  * @room: bytes up to the next function or the end of the section
  * @isa: of its code
+ * @entered: a branch from another function leads into the bytes that hooking it would displace
  * @name: as in the symbol table, NULL if it only has a record in __patchable_function_entries
  */
 struct st_function {
@@ -20,6 +21,7 @@ struct st_function {
 	size_t size;
 	size_t room;
 	enum st_isa isa;
+	bool entered;
 	const char *name;
 };
 
@@ -34,10 +36,15 @@ struct st_object {
 	struct st_function *fn;		/* sorted by address */
 	size_t count;
 	char *strings;			/* what the names point into */
+	unsigned long device, inode;	/* of its file */
+	long changed;			/* when the file was written, seconds */
 };
 
-/* Reads the symbols of every object that dl_iterate_phdr() shows. NULL on lack of memory. */
-struct st_object *st_objects_read(void) __attribute__((visibility("hidden")));
+/*
+ * Reads the symbols of every object that dl_iterate_phdr() shows. What `old` has is taken from it, and the rest of it freed.
+ * NULL on lack of memory.
+ */
+struct st_object *st_objects_read(struct st_object *old) __attribute__((visibility("hidden")));
 void st_objects_free(struct st_object *list) __attribute__((visibility("hidden")));
 
 /* The function at, or around, an address. */

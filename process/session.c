@@ -645,6 +645,47 @@ static int fresh_order(const void *a, const void *b)
 	return x->plan.addr < y->plan.addr ? -1 : x->plan.addr > y->plan.addr;
 }
 
+/* Branches from elsewhere in the same object into the bytes that would be displaced; its file has them unchanged. */
+static int sweep(struct st_session *s, struct fresh *f, size_t n)
+{
+	struct st_plan **plan = calloc(n, sizeof(*plan));
+	struct st_objects *objs = NULL;
+	uint8_t *code = NULL;
+	int ret = plan ? st_objects_read(s->proc, &objs, s->err) : fail(s, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; plan && i < n; i++)
+		plan[i] = &f[i].plan;
+	for (size_t i = 0; !ret && i < objs->n; i++) {
+		struct st_object *o = &objs->object[i];
+		const struct st_range *text;
+		size_t ranges, first = 0;
+
+		while (first < n && f[first].plan.addr < o->lo)
+			first++;
+		if (first == n || f[first].plan.addr >= o->hi)
+			continue;
+		text = st_object_text(o, &ranges);
+		for (size_t k = 0; k < ranges; k++) {
+			size_t len = text[k].hi - text[k].lo;
+			uint8_t *more = realloc(code, len + 1);
+
+			if (!more) {
+				ret = fail(s, -ENOMEM, "out of memory");
+				break;
+			}
+			code = more;
+			/* No file: then what is in memory, where a jump of ours may hide a branch that it displaced. */
+			if (!st_object_bytes(o, text[k].lo, code, len) || !st_mem_read(s->proc, text[k].lo, code, len))
+				st_arch_sweep(plan, n, code, text[k].lo, len);
+		}
+	}
+	free(code);
+	free(plan);
+	if (objs)
+		st_objects_free(objs);
+	return ret;
+}
+
 static const char *write_stub(struct st_session *s, struct fresh *f, struct st_ctl_site *c)
 {
 	uint8_t code[ST_STUB_MAX] = { 0 };
@@ -714,9 +755,9 @@ static int find_sites(struct st_session *s, struct st_fn *fn, size_t n, int *sit
 		if (site[i] >= 0)
 			continue;
 		room = fn[i].room > fn[i].size + 64 ? fn[i].size + 64 : fn[i].room;
-		code = code_at(s, fn[i].addr, room);
+		code = code_at(s, fn[i].addr, room > fn[i].size ? room : fn[i].size);
 		if (!code) {
-			fn[i].why = room > WINDOW ? "it is too long to be looked at" : "its code can't be read";
+			fn[i].why = room > WINDOW || fn[i].size > WINDOW ? "it is too long to be looked at" : "its code can't be read";
 			continue;
 		}
 		if (st_arch_plan(&f->plan, code, fn[i].addr, fn[i].size, room, fn[i].isa)) {
@@ -728,6 +769,15 @@ static int find_sites(struct st_session *s, struct st_fn *fn, size_t n, int *sit
 	}
 	qsort(fresh, count, sizeof(*fresh), fresh_order);
 	if (count)
+		ret = sweep(s, fresh, count);
+	for (size_t i = room = 0; i < count; i++) {
+		if (fresh[i].plan.kind == ST_KIND_NO)
+			fresh[i].fn->why = fresh[i].plan.why;
+		else
+			fresh[room++] = fresh[i];
+	}
+	count = room;
+	if (!ret && count)
 		ret = new_islands(s, fresh, count);
 	for (size_t i = 0; !ret && i < count; i++) {
 		uint32_t used = sites_used(s);

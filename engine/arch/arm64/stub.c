@@ -194,3 +194,13 @@ bool st_arch_syscalls_harm(unsigned long hwcap)
 {
 	return hwcap & HWCAP_SVE;
 }
+
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+{
+	(void)plans;
+	(void)n;
+	(void)code;
+	(void)addr;
+	(void)size;
+	return 0;
+}

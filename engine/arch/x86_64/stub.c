@@ -128,3 +128,8 @@ bool st_arch_syscalls_harm(unsigned long hwcap)
 	(void)hwcap;
 	return false;
 }
+
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+{
+	return st_x86_sweep(plans, n, code, addr, size);
+}
