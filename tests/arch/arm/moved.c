@@ -241,7 +241,12 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 		*why = "loops";
 		return false;
 	}
+	if (memcmp(there.code + (func - CODE) + plan.len, image + (func - CODE) + plan.len, 4)) {
+		*why = "writes what runs next";
+		return false;
+	}
 	memcpy(original, image, CODE_SIZE);
+	memcpy(written, there.code, CODE_SIZE);
 	/* Nothing may run at the site's own bytes any more. */
 	for (i = 0; i < plan.jump; i += 2) {
 		uint32_t udf = thumb ? 0xdeff : i & 2 ? 0xe7ff : 0xfffc;
@@ -266,7 +271,6 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 			return false;
 		diff = "does not trap";
 	} else {
-		memcpy(written, there.code, CODE_SIZE);
 		memcpy(there.code + (func - CODE), image + (func - CODE), plan.jump);
 		diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
 	}
