@@ -259,6 +259,7 @@ functions:
 	.macro	function name, kind, wants=0
 	enter_of \name
 	.balign	16
+	.type	fn_\name, %function
 fn_\name:
 	.set	count, count + 1
 	.pushsection .data.rel.ro, "aw"
@@ -273,6 +274,7 @@ fn_\name:
 	.macro	end name
 	body_of	count
 end_\name:
+	.size	fn_\name, . - fn_\name
 	.endm
 
 	/* A taken branch shows in x9. */
@@ -292,17 +294,17 @@ function nop2, nop
 	nop
 end nop2
 
-function bti_nop, bti
+function bti_nop, bti, F_PAD
 	hint	#34
 	nop
 end bti_nop
 
-function bti_jc_nop, bti
+function bti_jc_nop, bti, F_PAD
 	hint	#38
 	nop
 end bti_jc_nop
 
-function bti_push, move
+function bti_push, move, F_PAD
 	hint	#34
 	stp	x29, x30, [sp, #-16]!
 	ldp	x29, x30, [sp], #16

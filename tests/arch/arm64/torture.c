@@ -2,14 +2,15 @@
 /*
  * AArch64 register torture. Random patterns in every register, through a function that is not hooked and through the
  * same function hooked: what the hook saw, what the function saw and what came back must be what was given. A hook that
- * changes registers must make the function see what it would have seen if it had been called with them.
+ * changes registers must make the function see what it would have seen if it had been called with them. Only the
+ * public interface is used: the program is linked with the engine, and once more with standin.c.
  *
  *	torture [--rounds N] [--seed N] [--misaligned] [--no-signals] [--streaming]
- *		[--mutate ENTRY VECTOR]
+ *		[--mutate ENTRY VECTOR [--step N]]
  *
  * N rounds for each kind of site and each way to dispatch. --misaligned: also with an sp that is not a multiple of 16
  * (for emulators that do not check it). --streaming: in the streaming mode of SME. --mutate: proves that the test can fail: each instruction of st_entry (which has
- * ENTRY bytes) and st_dispatch_vector (VECTOR bytes) is taken out in turn, and the test must notice.
+ * ENTRY bytes) and st_dispatch_vector (VECTOR bytes), or one in N, is taken out in turn, and the test must notice.
  */
 #include <errno.h>
 #include <signal.h>
@@ -49,19 +50,20 @@ struct round {
 	uint64_t variable;
 };
 
-static struct {
-	struct st_site site;
-	struct round *round;
-	unsigned long hits, wrong;
-} hooked;
+static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
+
+static struct st_hook hook = { .size = sizeof(hook), .func = on_hit };
+static const struct function *function;
+static const struct round *round_now;
+static unsigned long hits, wrong;
 
 static struct round rounds[BATCH];
 static uint8_t stack[STACK_SIZE] __attribute__((aligned(64)));
 static uint8_t above[ABOVE];
-static uint8_t *stubs;
 static bool misaligned, quiet;
 static unsigned long failures, signals;
 static unsigned int vl;
+static unsigned long step = 1;
 static uint64_t seed = 1;
 
 static uint64_t rnd(void)
@@ -98,11 +100,10 @@ general static void clobber(void)
 		     "x15", "x16", "x17", "x18", "cc");
 }
 
-/* In place of the engine's. */
-general void st_dispatch(struct st_site *site, struct st_regs *regs)
+general static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
 {
-	const struct round *r = hooked.round;
-	unsigned long sp;
+	const struct round *r = round_now;
+	unsigned long func = (uintptr_t)function->code, sp;
 	unsigned int i;
 	bool ok = true;
 
@@ -110,11 +111,13 @@ general void st_dispatch(struct st_site *site, struct st_regs *regs)
 	for (i = 0; i < 31; i++)
 		ok &= regs->regs[i] == r->in.x[i];
 	ok &= regs->sp == r->in.sp;
-	ok &= regs->pc == site->func;
+	ok &= regs->pc == func;
 	ok &= regs->pstate == r->in.nzcv;
+	ok &= ip == func + (function->wants & F_PAD ? 4 : 0);
+	ok &= parent_ip == r->in.x[30];
 	ok &= !(sp & 15);
-	hooked.hits++;
-	hooked.wrong += !ok;
+	hits++;
+	wrong += !ok;
 
 	for (i = 0; i < 31; i++)
 		if (r->change >> i & 1)
@@ -125,7 +128,7 @@ general void st_dispatch(struct st_site *site, struct st_regs *regs)
 		regs->pstate = r->wanted.nzcv;
 	if (r->change >> CHANGE_PC & 1)
 		regs->pc = (uintptr_t)functions[nfunctions - 1].code;
-	if (site->dispatch == st_dispatch_vector)
+	if (!(h->flags & ST_HOOK_GENERAL_REGS))
 		clobber_vectors();
 	clobber();
 }
@@ -231,7 +234,7 @@ static void show(const char *what, const struct function *f, const struct round 
 	const uint64_t *a = (const uint64_t *)want, *b = (const uint64_t *)got;
 	unsigned int i;
 
-	fail("%s (%s), change %lx, sp %lx: %s", f->name, hooked.site.dispatch == st_dispatch ? "general" : "vector",
+	fail("%s (%s), change %lx, sp %lx: %s", f->name, hook.flags & ST_HOOK_GENERAL_REGS ? "general" : "vector",
 	     r->change, r->in.sp, what);
 	if (failures > 10 || quiet)
 		return;
@@ -248,21 +251,13 @@ static bool same(const struct state *a, const struct state *b)
 	return !with_sve || (!memcmp(a->p, b->p, (streaming ? 16 : 17) * vl / 8) && !memcmp(a->z, b->z, 32 * vl));
 }
 
-static void poke(void *at, const void *bytes, size_t len)
-{
-	memcpy(at, bytes, len);
-	__builtin___clear_cache((char *)at, (char *)at + len);
-}
-
 static void batch(const struct function *f, unsigned int count)
 {
 	static struct state s, b;
-	struct st_stub stub = { .buf = stubs, .at = (uintptr_t)stubs, .site = (uintptr_t)&hooked.site,
-				.entry = (uintptr_t)st_entry };
 	const struct function *target = &functions[nfunctions - 1];
-	uint8_t jump[ST_JUMP_MAX];
-	struct st_plan plan;
+	uint8_t bytes[16];
 	unsigned int i;
+	int ret;
 
 	for (i = 0; i < count; i++) {
 		struct round *r = &rounds[i];
@@ -276,31 +271,27 @@ static void batch(const struct function *f, unsigned int count)
 		}
 	}
 
-	if (st_arch_plan(&plan, f->code, (uintptr_t)f->code, f->size, f->size, ST_ISA_NATIVE) ||
-	    st_arch_stub(&plan, &stub) || st_arch_jump(&plan, stub.at, jump)) {
-		fail("%s: not hookable: %s", f->name, plan.why ?: "?");
+	memcpy(bytes, f->code, sizeof(bytes));
+	function = f;
+	ret = st_hook_filter_ip(&hook, f->code);
+	if (!ret)
+		ret = st_hook_register(&hook);
+	if (ret < 0) {
+		fail("%s: %d, %s", f->name, ret, st_hook_reason(&hook));
 		return;
 	}
-	if ((plan.kind == ST_KIND_NOP) != !!strcmp(f->kind, "move"))
-		fail("%s: wrong kind", f->name);
-	__builtin___clear_cache((char *)stubs, (char *)stubs + stub.size);
-	hooked.site.func = plan.func;
-	hooked.site.ip = plan.addr;
-	hooked.site.resume = stub.at + stub.resume;
-	poke((void *)plan.addr, jump, plan.jump);
-
 	for (i = 0; i < count; i++) {
 		struct round *r = &rounds[i];
 		uint64_t top = r->in.sp > r->wanted.sp ? r->in.sp : r->wanted.sp;
 		uint64_t value = variable;
 
-		hooked.round = r;
-		hooked.hits = hooked.wrong = 0;
+		round_now = r;
+		hits = wrong = 0;
 		call(f, &r->in, r->variable, &s, &b);
 		value = variable;
-		if (hooked.hits != 1)
-			fail("%s: the hook ran %lu times", f->name, hooked.hits);
-		if (hooked.wrong)
+		if (hits != 1)
+			fail("%s: the hook ran %lu times", f->name, hits);
+		if (wrong)
 			fail("%s: the hook saw other registers", f->name);
 		if (!same(&r->seen, &s) && !(f->wants & F_LAST && !(r->change >> CHANGE_PC & 1)))
 			show("the function saw other registers", f, r, &r->seen, &s);
@@ -312,7 +303,9 @@ static void batch(const struct function *f, unsigned int count)
 		if (value != r->variable)
 			fail("%s: memory changed", f->name);
 	}
-	poke((void *)plan.addr, plan.orig, plan.jump);
+	ret = st_hook_unregister(&hook);
+	if (ret || memcmp(bytes, f->code, sizeof(bytes)))
+		fail("%s: not as it was: %d", f->name, ret);
 }
 
 /* ---- signals ---- */
@@ -359,16 +352,16 @@ static const char *const kinds[] = { "nop", "bti", "move" };
 
 static void all(unsigned long n, bool say)
 {
-	static void (*const how[])(struct st_site *, struct st_regs *) = { st_dispatch, st_dispatch_vector };
+	static const unsigned int flags[] = { ST_HOOK_GENERAL_REGS, 0 };
 	unsigned int i, j;
 
 	for (i = 0; i < 2; i++) {
-		hooked.site.dispatch = how[i];
+		hook.flags = flags[i] | ST_HOOK_IPMODIFY;
 		for (j = 0; j < 3; j++) {
 			torture(kinds[j], n);
 			if (say)
 				printf("%s, %s: %lu rounds, %lu signals, %lu failures\n", kinds[j],
-				       i ? "vector" : "general", n, signals, failures);
+				       flags[i] ? "general" : "vector", n, signals, failures);
 		}
 	}
 }
@@ -376,6 +369,7 @@ static void all(unsigned long n, bool say)
 /* Runs with one instruction replaced by NOP; true if it was noticed: a failure, or a crash. */
 static bool noticed(uint32_t *insn)
 {
+	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
 	uint32_t nop = 0xd503201f;
 	int status;
 	pid_t pid;
@@ -384,7 +378,9 @@ static bool noticed(uint32_t *insn)
 	if (!pid) {
 		quiet = true;
 		alarm(20);
-		poke(insn, &nop, 4);
+		mprotect((void *)((uintptr_t)insn & -page), page, PROT_READ | PROT_WRITE | PROT_EXEC);
+		memcpy(insn, &nop, 4);
+		__builtin___clear_cache((char *)insn, (char *)insn + 4);
 		all(384, false);
 		_exit(!!failures);
 	}
@@ -405,7 +401,7 @@ static unsigned int mutate(const char *what, void *code, unsigned long size)
 	unsigned long i;
 
 	for (i = 0; i < size / 4; i++) {
-		if (idle(insn[i]))
+		if (idle(insn[i]) || i % step)
 			continue;
 		count++;
 		if (noticed(&insn[i]))
@@ -419,9 +415,7 @@ static unsigned int mutate(const char *what, void *code, unsigned long size)
 
 int main(int argc, char **argv)
 {
-	extern uint8_t __executable_start[], etext[];
 	unsigned long n = 20000, mutated[2] = { 0 };
-	uintptr_t text = (uintptr_t)__executable_start & -65536ul;
 	bool storming = true;
 	int i;
 
@@ -431,6 +425,8 @@ int main(int argc, char **argv)
 			n = strtoul(argv[++i], NULL, 0);
 		else if (!strcmp(argv[i], "--seed") && i + 1 < argc)
 			seed = strtoul(argv[++i], NULL, 0);
+		else if (!strcmp(argv[i], "--step") && i + 1 < argc)
+			step = strtoul(argv[++i], NULL, 0);
 		else if (!strcmp(argv[i], "--misaligned"))
 			misaligned = true;
 		else if (!strcmp(argv[i], "--no-signals"))
@@ -444,13 +440,6 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	stubs = mmap((void *)0x2000000, 65536, PROT_READ | PROT_WRITE | PROT_EXEC,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (stubs == MAP_FAILED || mprotect((void *)text, ((uintptr_t)etext - text + 65535) & -65536ul,
-					    PROT_READ | PROT_WRITE | PROT_EXEC)) {
-		perror("torture");
-		return 1;
-	}
 	fill(above, sizeof(above));
 	st_arch_init(getauxval(AT_HWCAP));
 	with_sve = streaming || st_arch_vector & 1;
@@ -460,7 +449,7 @@ int main(int argc, char **argv)
 	}
 	vl = with_sve ? vector_length() : 16;
 	printf("vector state: %s, %u bytes\n", streaming ? "streaming SVE" : with_sve ? "SVE" : "FPSIMD", vl);
-	if (mutated[0])
+	if (mutated[1])
 		return mutate("st_entry", st_entry, mutated[0]) |
 		       mutate("st_dispatch_vector", st_dispatch_vector, mutated[1]);
 	storm(storming);

@@ -20,6 +20,7 @@
 #define F_WORD	2	/* x16: the address of a variable */
 #define F_SVC	4	/* x8: the number of getpid */
 #define F_LAST	8	/* there is no body: it returns at once */
+#define F_PAD	16	/* nothing; but it begins with a landing pad */
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
