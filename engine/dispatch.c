@@ -29,10 +29,17 @@ static void count(unsigned long *n)
 	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
 }
 
-/* Published with release; a data dependency orders the reads of what it points to on every architecture. */
-static inline struct st_hook **hooks_of(struct st_site *site)
+/*
+ * Published with release; a data dependency orders the reads of what it points to on every architecture. NULL: the list
+ * is one for st_dispatch_vector(), and @saved says that this is not it.
+ */
+static inline struct st_hook **hooks_of(struct st_site *site, bool saved)
 {
-	return (*(struct st_hook_list *volatile *)&site->hooks)->hook;
+	unsigned long list = (unsigned long)*(struct st_hook_list *volatile *)&site->hooks;
+
+	if (__builtin_expect(!saved && (list & ST_HOOKS_VECTOR), 0))
+		return NULL;
+	return ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_VECTOR))->hook;
 }
 
 static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *site, struct st_regs *regs)
@@ -52,19 +59,21 @@ static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *si
  * The thread is in a hook. Is this that hook running into a hooked function, or a signal handler that came on top? The
  * latter is a context of its own, and its frame lies between us and the hook.
  */
-static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *site, struct st_regs *regs)
+static __attribute__((noinline)) bool nested(struct st_slot *t, struct st_site *site, struct st_regs *regs, bool saved)
 {
 	unsigned long outer = t->depth ? t->inner : t->busy;
 	unsigned long now = (unsigned long)regs;
-	struct st_hook **h;
+	struct st_hook **h = hooks_of(site, saved);
 	int tid = (int)st_syscall0(__NR_gettid);
 	bool fresh, left;
 
+	if (!h)
+		return false;
 	/*
 	 * The hook that was running was left: by longjmp or an exception, if the stack has unwound past it; or its thread
 	 * ended in it, and this is another that was given the same thread pointer.
 	 */
-	left = tid != t->tid || (now > outer && !st_on_alternate_stack(now));
+	left = tid != t->tid || (now >= outer && !st_on_alternate_stack(now));
 	if (left) {
 		t->tid = tid;
 		fresh = true;
@@ -76,7 +85,7 @@ static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *
 		t->inner = now;
 	}
 	__asm__ volatile("" ::: "memory");
-	for (h = hooks_of(site); *h; h++) {
+	for (; *h; h++) {
 		if (fresh || ((*h)->flags & ST_HOOK_RECURSE))
 			call(t, *h, site, regs);
 		else
@@ -89,6 +98,7 @@ static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *
 		t->depth--;
 		t->inner = outer;
 	}
+	return true;
 }
 
 /*
@@ -96,23 +106,34 @@ static __attribute__((noinline)) void nested(struct st_slot *t, struct st_site *
  * waiter changes the list, then runs membarrier() on every core, then reads busy. So either it sees busy and waits, or
  * this thread's store comes after the membarrier and its read of the list sees the new one.
  */
-void st_dispatch(struct st_site *site, struct st_regs *regs)
+static inline bool dispatch(struct st_site *site, struct st_regs *regs, bool saved)
 {
 	struct st_slot *t = st_thread_self();
 	struct st_hook **h;
 
 	if (__builtin_expect(!t, 0)) {
 		count(&site->missed);
-		return;
+		return true;
 	}
-	if (__builtin_expect(t->busy != 0, 0)) {
-		nested(t, site, regs);
-		return;
-	}
+	if (__builtin_expect(t->busy != 0, 0))
+		return nested(t, site, regs, saved);
 	t->busy = (unsigned long)regs;
 	__asm__ volatile("" ::: "memory");
-	for (h = hooks_of(site); *h; h++)
+	h = hooks_of(site, saved);
+	for (; __builtin_expect(h != NULL, 1) && *h; h++)
 		call(t, *h, site, regs);
 	__asm__ volatile("" ::: "memory");
 	__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
+	return h != NULL;
+}
+
+void st_dispatch(struct st_site *site, struct st_regs *regs)
+{
+	dispatch(site, regs, true);
+}
+
+void st_dispatch_general(struct st_site *site, struct st_regs *regs)
+{
+	if (__builtin_expect(!dispatch(site, regs, false), 0))
+		st_dispatch_vector(site, regs);
 }

@@ -58,6 +58,9 @@ struct state {
 	size_t count, room;
 	size_t sites, refused;
 	bool registered;
+	struct {			/* the list of every site that has this hook alone */
+		struct st_hook *hook, *end;
+	} alone;
 	char reason[256];
 };
 
@@ -170,6 +173,8 @@ static struct state *state_of(struct st_hook *hook)
 {
 	if (!hook->priv)
 		hook->priv = calloc(1, sizeof(struct state));
+	if (hook->priv)
+		((struct state *)hook->priv)->alone.hook = hook;
 	return hook->priv;
 }
 
@@ -287,9 +292,19 @@ static unsigned int hash(unsigned long addr)
 	return (uint32_t)((uint32_t)addr * 2654435761u) >> (32 - TABLE_BITS);
 }
 
-/* Sites of objects that were unmapped are worth nothing, and their addresses may belong to others now. */
+/*
+ * Sites of objects that were unmapped are worth nothing, and their addresses may belong to others now. Hooks that still
+ * name one find it dead.
+ */
 static void forget_unmapped(void)
 {
+	static unsigned long long seen;
+	unsigned long long now[2] = { 0, 0 };
+
+	dl_iterate_phdr(count_changes, now);
+	if (now[1] == seen)
+		return;
+	seen = now[1];
 	for (unsigned int i = 0; i < TABLE; i++) {
 		for (struct record *r = table[i]; r; r = r->next) {
 			struct range range = { .addr = r->plan.addr };
@@ -299,7 +314,7 @@ static void forget_unmapped(void)
 			if (dl_iterate_phdr(range_of, &range) && range.start == r->start && range.end == r->end &&
 			    !memcmp((void *)r->plan.addr, r->on ? r->jump : r->plan.orig, r->plan.jump))
 				continue;
-			r->end = 0;	/* hooks that still name it find it dead */
+			r->end = 0;
 			r->on = false;
 		}
 	}
@@ -317,7 +332,7 @@ static struct record *find_record(unsigned long func)
 
 static const char *own_code(unsigned long addr)
 {
-	static void *const own[] = { st_entry, st_dispatch, st_dispatch_vector, st_thread_find };
+	static void *const own[] = { st_entry, st_dispatch, st_dispatch_general, st_dispatch_vector, st_thread_find };
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
 		if ((addr & ~1ul) == ((unsigned long)own[i] & ~1ul))
@@ -372,7 +387,7 @@ static struct record *make_record(struct want *w)
 	}
 	st_island_commit(write, code, stub.size, ST_STUB_MAX);
 	memcpy(r->map, stub.map, sizeof(r->map));
-	r->site.dispatch = st_dispatch;
+	r->site.dispatch = st_dispatch_general;
 	r->site.func = w->addr;
 	r->site.resume = (stub.at + stub.resume) | (w->isa == ST_ISA_T32);
 	r->site.flags = ST_SITE_GENERAL | (w->isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
@@ -416,6 +431,21 @@ static int edit_order(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
+static struct st_hook_list *alone(struct st_hook *hook)
+{
+	return (struct st_hook_list *)&((struct state *)hook->priv)->alone;
+}
+
+static bool allocated(const struct st_hook_list *list)
+{
+	return list->hook[0] && list->hook[1];
+}
+
+static struct st_hook_list *list_of(const struct record *r)
+{
+	return (void *)((unsigned long)r->site.hooks & ~(unsigned long)ST_HOOKS_VECTOR);
+}
+
 /* The hooks of a site with one more (add) or one fewer. Readers see the old list or the new one. */
 static int change_list(struct record *r, struct st_hook *hook, bool add)
 {
@@ -423,28 +453,34 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 	struct st_hook_list *list = &empty;
 	bool general = !always_vector;
 
-	if (n) {
+	if (n == 1) {
+		for (unsigned int i = 0; i < r->hooks; i++)
+			if (list_of(r)->hook[i] != hook)
+				list = alone(list_of(r)->hook[i]);
+		if (add)
+			list = alone(hook);
+	} else if (n) {
 		list = malloc((n + 1) * sizeof(list->hook[0]));
 		if (!list)
 			return -ENOMEM;
 		for (unsigned int i = 0; i < r->hooks; i++)
-			if (add || r->site.hooks->hook[i] != hook)
-				list->hook[out++] = r->site.hooks->hook[i];
+			if (add || list_of(r)->hook[i] != hook)
+				list->hook[out++] = list_of(r)->hook[i];
 		if (add)
 			list->hook[out++] = hook;
 		list->hook[out] = NULL;
-		for (unsigned int i = 0; i < out; i++)
-			general &= !!(list->hook[i]->flags & ST_HOOK_GENERAL_REGS);
 	}
-	if (r->site.hooks != &empty) {
+	for (unsigned int i = 0; i < n; i++)
+		general &= !!(list->hook[i]->flags & ST_HOOK_GENERAL_REGS);
+	if (allocated(list_of(r))) {
 		struct garbage *g = malloc(sizeof(*g));
 
 		if (!g) {
-			if (list != &empty)
+			if (n > 1)
 				free(list);
 			return -ENOMEM;
 		}
-		*g = (struct garbage){ .next = garbage, .list = r->site.hooks };
+		*g = (struct garbage){ .next = garbage, .list = list_of(r) };
 		garbage = g;
 	}
 	/* The vector state is saved before a hook that needs it can be called, and until it can't be. */
@@ -452,6 +488,8 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 		__atomic_store_n(&r->site.dispatch, st_dispatch_vector, __ATOMIC_RELEASE);
 		__atomic_fetch_and(&r->site.flags, ~(unsigned long)ST_SITE_GENERAL, __ATOMIC_RELEASE);
 	}
+	if (!general)
+		list = (void *)((unsigned long)list | ST_HOOKS_VECTOR);
 	__atomic_store_n(&r->site.hooks, list, __ATOMIC_RELEASE);
 	r->hooks = n;
 	return 0;
@@ -467,9 +505,9 @@ static void collect(struct state *s)
 		if (!r)
 			continue;
 		for (unsigned int k = 0; k < r->hooks; k++)
-			general &= !!(r->site.hooks->hook[k]->flags & ST_HOOK_GENERAL_REGS);
+			general &= !!(list_of(r)->hook[k]->flags & ST_HOOK_GENERAL_REGS);
 		if (general) {
-			__atomic_store_n(&r->site.dispatch, st_dispatch, __ATOMIC_RELEASE);
+			__atomic_store_n(&r->site.dispatch, st_dispatch_general, __ATOMIC_RELEASE);
 			__atomic_fetch_or(&r->site.flags, ST_SITE_GENERAL, __ATOMIC_RELEASE);
 		}
 	}
@@ -515,7 +553,12 @@ static int switch_sites(struct state *s, bool on)
 		if (r && r->end && r->on != on && (on || !r->hooks))
 			edit[n++] = edit_of(r, on);
 	}
-	qsort(edit, n, sizeof(*edit), edit_order);
+	for (size_t i = 1; i < n; i++) {
+		if (edit[i].addr < edit[i - 1].addr) {
+			qsort(edit, n, sizeof(*edit), edit_order);
+			break;
+		}
+	}
 	if (n)
 		ret = st_text_edit(edit, n, &why);
 	free(edit);
@@ -551,7 +594,7 @@ static int do_register(struct call *c)
 			continue;
 		}
 		for (unsigned int k = 0; c->hook->flags & ST_HOOK_IPMODIFY && k < r->hooks; k++) {
-			if (r->site.hooks->hook[k]->flags & ST_HOOK_IPMODIFY) {
+			if (list_of(r)->hook[k]->flags & ST_HOOK_IPMODIFY) {
 				ret = fail(s, -EBUSY, "another hook changes pc at %#lx already", w->addr);
 				goto fail;
 			}

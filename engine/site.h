@@ -21,8 +21,13 @@
 #define ST_SITE_MIDDLE		1
 /* The site's code is Thumb (ARM only). */
 #define ST_SITE_THUMB		2
-/* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch() would. */
+/* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch_general() would. */
 #define ST_SITE_GENERAL		4
+/*
+ * A bit of the pointer to a site's hooks: one of them may touch vector state. What a thread has read of the site before
+ * may be older than the list; the list itself says what it takes to run it.
+ */
+#define ST_HOOKS_VECTOR		1
 
 #ifndef __ASSEMBLER__
 
@@ -35,13 +40,13 @@ struct st_hook_list {
 };
 
 struct st_site {
-	/* st_dispatch, or st_dispatch_vector where a hook may touch vector state */
+	/* st_dispatch_general, or st_dispatch_vector where a hook may touch vector state */
 	void (*dispatch)(struct st_site *site, struct st_regs *regs);
 	unsigned long func;	/* what regs->pc is when the hooks run: the function's address (no Thumb bit) */
 	unsigned long resume;	/* the displaced instructions, moved (with Thumb bit): where pc == func goes on */
 	unsigned long flags;
 	unsigned long ip;	/* the site's own address (no Thumb bit) */
-	struct st_hook_list *hooks;
+	struct st_hook_list *hooks;	/* and ST_HOOKS_VECTOR */
 	unsigned long missed;	/* hits that found no thread slot, or a running hook */
 	unsigned long pad;
 };
@@ -65,6 +70,9 @@ void st_entry(void);
  * calling convention: may clobber what the ABI lets it.
  */
 void st_dispatch(struct st_site *site, struct st_regs *regs);
+
+/* The same, if no hook of the site may touch vector state; else st_dispatch_vector(). */
+void st_dispatch_general(struct st_site *site, struct st_regs *regs);
 
 /* The same, with all vector and floating-point state of the thread saved around it (entry.S). */
 void st_dispatch_vector(struct st_site *site, struct st_regs *regs);

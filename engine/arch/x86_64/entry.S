@@ -72,7 +72,7 @@ st_entry:
 	testb	$ST_SITE_GENERAL, ST_SITE_FLAGS(%rbx)
 	jz	.Ldispatch
 
-	/* st_dispatch() of dispatch.c in place, for its usual way: every register is free here. */
+	/* st_dispatch_general() of dispatch.c in place, for its usual way: every register is free here. */
 	mov	%fs:0, %rax
 	mov	%rax, %rcx
 	shr	$6, %rcx
@@ -87,6 +87,8 @@ st_entry:
 	jne	.Ldispatch
 	mov	%rbp, ST_SLOT_BUSY(%r12)
 	mov	ST_SITE_HOOKS(%rbx), %r13
+	test	$ST_HOOKS_VECTOR, %r13b
+	jnz	.Lvector
 	mov	(%r13), %rdi
 	test	%rdi, %rdi
 	jz	2f
@@ -146,6 +148,8 @@ st_entry:
 	ret
 
 	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
+.Lvector:
+	movq	$0, ST_SLOT_BUSY(%r12)
 .Ldispatch:
 	mov	%rbx, %rdi
 	mov	%rbp, %rsi
