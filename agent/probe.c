@@ -110,9 +110,7 @@ static inline void copy(uint8_t *to, unsigned long from, unsigned long len)
 
 /*
  * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end
- * of a page is taken also if the next page is missing (a string may end there). A system call: see
- * engine/syscall.h for what it means with SVE, where the tool does not install such a probe as
- * ST_HOOK_GENERAL_REGS.
+ * of a page is taken also if the next page is missing (a string may end there).
  */
 static unsigned long read_memory(const struct hit *hit, void *to, unsigned long addr,
 				 unsigned long len)

@@ -303,32 +303,6 @@ static int find_symbol(struct st_target *t, const char *name, uint64_t *addr, ch
 	return 0;
 }
 
-/* May the hook run without vector state being saved? */
-static bool general_only(const struct st_target *t, const struct st_ctl_probe *p)
-{
-#if defined(__aarch64__)
-	/*
-	 * A system call may drop the upper part of SVE registers
-	 * (Documentation/arch/arm64/sve.rst), and fetching memory takes one.
-	 */
-	bool sve = st_proc_auxv(t->proc, AT_HWCAP) & (1ul << 22);	/* HWCAP_SVE */
-	unsigned int i;
-
-	if (!sve || p->flags & ST_PROBE_COUNT_ONLY)
-		return true;
-	if (!t->ctl->tid_offset)
-		return false;
-	for (i = 0; i < p->fetches; i++)
-		if (p->fetch[i].derefs || p->fetch[i].type == ST_TYPE_STRING ||
-		    p->fetch[i].base == ST_FETCH_STACK)
-			return false;
-#else
-	(void)t;
-	(void)p;
-#endif
-	return true;
-}
-
 /* Take a record: complete but for its state when this returns. */
 static int take_record(struct st_target *t, const struct st_spec *spec, const char *text,
 		       unsigned int *index, char *err)
@@ -377,7 +351,8 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 	p->hook.func = (st_hook_fn)(uintptr_t)t->ctl->probe;
 	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) +
 					   *index * sizeof(*p));
-	p->hook.flags = general_only(t, p) ? ST_HOOK_GENERAL_REGS : 0;
+	/* Where its system calls would harm vector state, the session sees to it. */
+	p->hook.flags = ST_HOOK_GENERAL_REGS;
 	return 0;
 }
 
