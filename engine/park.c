@@ -24,6 +24,9 @@ struct parked {
 	int tid;
 	int acked;
 	ucontext_t *uc;
+	/* What of its stacks is live: of the one it was on, as far as to an alternate signal stack's end, if it is that. */
+	unsigned long sp, end;
+	unsigned long alternate_sp, alternate_end;
 };
 
 static struct parked parked[PARK_MAX];
@@ -303,20 +306,91 @@ static unsigned long hex(const char **p)
 	return v;
 }
 
-/* End of the mapping that holds sp, by the maps read into buffer; sp if it is in none. */
-static unsigned long stack_end(unsigned long sp)
+/* The mapping of one line of /proc/self/maps: which stacks end there? */
+static void found_mapping(const char *line)
 {
-	for (const char *p = buffer; *p;) {
-		unsigned long start = hex(&p), end;
+	unsigned long start = hex(&line), end;
 
-		p++;
-		end = hex(&p);
-		if (sp >= start && sp < end)
-			return end;
-		while (*p && *p++ != '\n')
-			;
+	line++;
+	end = hex(&line);
+	for (int i = 0; i < count; i++) {
+		struct parked *p = &parked[i];
+
+		if (p->sp >= start && p->sp < end)
+			p->end = end - p->sp > SCAN_MAX ? p->sp + SCAN_MAX : end;
 	}
-	return sp;
+}
+
+/* The file may be longer than any buffer of ours. */
+static void find_stack_ends(void)
+{
+	long fd = st_syscall4(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+	bool at_start = true;
+	size_t len = 0;
+	long got;
+
+	if (fd < 0)
+		return;
+	while ((got = st_syscall3(__NR_read, fd, buffer + len, sizeof(buffer) - 1 - len)) > 0) {
+		char *line = buffer, *stop;
+
+		len += (size_t)got;
+		buffer[len] = 0;
+		while ((stop = strchr(line, '\n'))) {
+			if (at_start)
+				found_mapping(line);
+			at_start = true;
+			line = stop + 1;
+		}
+		len = (size_t)(buffer + len - line);
+		/* A line that fills it all: its addresses have been read, the rest is a name. */
+		if (len == sizeof(buffer) - 1) {
+			if (at_start)
+				found_mapping(buffer);
+			at_start = false;
+			len = 0;
+		}
+		memmove(buffer, line, len);
+	}
+	st_syscall1(__NR_close, fd);
+}
+
+/*
+ * A thread on its alternate signal stack was on another one before, and that may hold frames of signals too. Where it was
+ * is in the context that the kernel has put onto the alternate stack, which is told by its uc_stack.
+ */
+static void find_stacks(struct parked *p)
+{
+	const stack_t *ss = &p->uc->uc_stack;
+	unsigned long bottom = (unsigned long)ss->ss_sp;
+
+	p->sp = context_sp(p->uc) & ~(sizeof(long) - 1);
+	p->end = p->alternate_sp = p->alternate_end = 0;
+	if (p->sp - bottom >= ss->ss_size)
+		return;
+	p->alternate_sp = p->sp;
+	p->alternate_end = bottom + ss->ss_size;
+	for (unsigned long at = p->alternate_sp; at + sizeof(ucontext_t) <= p->alternate_end; at += sizeof(long)) {
+		ucontext_t *uc = (ucontext_t *)at;
+
+		if (uc->uc_stack.ss_sp == ss->ss_sp && uc->uc_stack.ss_size == ss->ss_size &&
+		    context_sp(uc) - bottom >= ss->ss_size)
+			p->sp = context_sp(uc) & ~(sizeof(long) - 1);
+	}
+}
+
+/* Does a word of a stack point between two instructions that the edits replace? */
+static bool holds(unsigned long sp, unsigned long end, const struct st_change *edit, size_t n)
+{
+	unsigned long lowest = edit[0].addr, highest = edit[n - 1].addr + edit[n - 1].len;
+
+	for (; sp < end; sp += sizeof(long)) {
+		unsigned long w = *(unsigned long *)sp;
+
+		if (w > lowest && w < highest && inside(edit, n, w))
+			return true;
+	}
+	return false;
 }
 
 bool st_park_handles(const struct sigaction *sa)
@@ -327,30 +401,25 @@ bool st_park_handles(const struct sigaction *sa)
 bool st_park_clear(const struct st_change *edit, size_t n)
 {
 	bool any = false;
-	unsigned long lowest, highest;
 
 	for (size_t i = 0; i < n; i++)
 		any |= edit[i].insns > 1;
 	if (!any)
 		return true;
-	lowest = edit[0].addr;
-	highest = edit[n - 1].addr + edit[n - 1].len;
-	read_file("/proc/self/maps", buffer, sizeof(buffer));
 	for (int i = 0; i < count; i++) {
-		unsigned long sp, end;
+		parked[i].sp = parked[i].end = 0;
+		if (parked[i].acked == generation)
+			find_stacks(&parked[i]);
+	}
+	find_stack_ends();
+	for (int i = 0; i < count; i++) {
+		const struct parked *p = &parked[i];
 
-		if (parked[i].acked != generation)
+		if (p->acked != generation)
 			continue;
-		sp = context_sp(parked[i].uc) & ~(sizeof(long) - 1);
-		end = stack_end(sp);
-		if (end - sp > SCAN_MAX)
-			end = sp + SCAN_MAX;
-		for (; sp < end; sp += sizeof(long)) {
-			unsigned long w = *(unsigned long *)sp;
-
-			if (w > lowest && w < highest && inside(edit, n, w))
-				return false;
-		}
+		/* A stack that is in no mapping is one we know nothing of. */
+		if (!p->end || holds(p->sp, p->end, edit, n) || holds(p->alternate_sp, p->alternate_end, edit, n))
+			return false;
 	}
 	for (int i = 0; i < count; i++) {
 		const struct st_change *e;
