@@ -2,13 +2,14 @@
 /*
  * AArch64: from a stub into C and back.
  *
- * The rule: what the hooks leave in struct st_regs is what the function gets, and at no instruction is anything live
- * below sp, since a signal may come at each. Nothing here has an absolute address: the code is copied into processes.
+ * The rule: what the hooks leave in struct st_regs is what the function gets, and at no instruction
+ * is anything live below sp, since a signal may come at each. Nothing here has an absolute address:
+ * the code is copied into processes.
  */
 #include <engine/site.h>
 #include "frame.h"
 
-/* BTI C, for assemblers that do not know it; HINT space, so a NOP where there is no BTI (Arm ARM C6.2.46) */
+/* BTI C, for assemblers that do not know it; a NOP where there is no BTI (Arm ARM C6.2, HINT) */
 #define LANDING_PAD	hint	#34
 
 	.macro	function name
@@ -47,10 +48,10 @@
 
 /*
  * st_entry - called by stubs (stub.c)
- * x0: the site; x30: behind the call in the stub; sp: the frame, see frame.h, with x0, x1 and x30 in it
+ * x0: the site; x30: behind the call in the stub; sp: the frame (frame.h), x0, x1 and x30 are in it
  *
- * To the unwinder this is a function that was called in place of the hooked one: its return address is the function's,
- * and the callee-saved registers are those in struct st_regs.
+ * To the unwinder this is a function that was called in place of the hooked one: its return address
+ * is the function's, and the callee-saved registers are those in struct st_regs.
  */
 function st_entry
 	.cfi_def_cfa sp, ST_FRAME_SIZE
@@ -72,8 +73,8 @@ function st_entry
 	add	x29, sp, #ST_FRAME_X(29)
 	.cfi_def_cfa x29, ST_FRAME_SIZE - ST_FRAME_X(29)
 	/*
-	 * sp is aligned, or the stores above would have faulted (D1.8.2, Linux sets SCTLR_EL1.SA0). Not so where
-	 * the check is missing, as in user-mode emulators: the hooks get an aligned stack there too.
+	 * sp is aligned, or the stores above would have faulted (Linux sets SCTLR_EL1.SA0). Not so
+	 * where the check is missing, as in emulators: the hooks get an aligned stack there too.
 	 */
 	and	sp, x1, #-16
 	blr	x3
@@ -101,8 +102,9 @@ function st_entry
 	cmp	x4, x6
 	b.eq	.Lplaced
 	/*
-	 * The frame moves to where it ends at the new sp. Up: copied from its end before sp follows. Down: sp goes
-	 * first, and the copy begins at the start. Each pair is read before anything is written over it.
+	 * The frame moves to where it ends at the new sp. Up: copied from its end before sp follows.
+	 * Down: sp goes first, and the copy begins at the start. Each pair is read before anything
+	 * is written over it.
 	 */
 	sub	x7, x4, #ST_FRAME_SIZE
 	b.lo	.Ldown
@@ -125,7 +127,10 @@ function st_entry
 	cmp	x5, x21
 	b.eq	.Lcontinue
 
-	/* BR needs a register: x17, from which BTI c may be reached, and which calls may use up (AAPCS64 6.1.1). */
+	/*
+	 * BR needs a register: x17, from which BTI c may be reached, and which calls may use up
+	 * (AAPCS64 6.1.1).
+	 */
 	mov	sp, x20
 	.cfi_def_cfa sp, ST_FRAME_SIZE
 	ldr	x3, [sp, #ST_FRAME_PSTATE]
@@ -186,8 +191,8 @@ end st_entry
 /*
  * st_dispatch_vector - void st_dispatch_vector(struct st_site *site, struct st_regs *regs)
  *
- * All vector registers at their full width, not only what the ABI has callees preserve: arguments are in them, and
- * functions of vector calling conventions count on them.
+ * All vector registers at their full width, not only what the ABI has callees preserve: arguments
+ * are in them, and functions of vector calling conventions count on them.
  *
  *	x29 + 16	FPCR, FPSR, 4 bytes each
  *	x29		x29, x30
@@ -245,8 +250,9 @@ function st_dispatch_vector
 	b	.Lvectors_back
 
 	/*
-	 * In streaming mode the registers have another width, there is no FFR, and C code can't run: hooks run out of
-	 * it. Both changes of the mode clear the registers and set FPSR (B1.4.6), which is saved by now. ZA stays.
+	 * In streaming mode the registers have another width, there is no FFR, and C code can't
+	 * run: hooks run out of it. Both changes of the mode clear the registers and set FPSR (Arm
+	 * ARM B1.4, process state), which is saved by now. ZA stays.
 	 */
 .Lstreaming:
 	scalable_room

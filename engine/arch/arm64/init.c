@@ -10,8 +10,9 @@
 unsigned int st_arch_vector __attribute__((visibility("hidden")));
 
 /*
- * SME is in AT_HWCAP2. It is also in ID_AA64PFR1_EL1, which programs may read when HWCAP_CPUID says so, as the kernel
- * wants them to see it (Linux Documentation/arm64/cpu-feature-registers.rst): no second argument.
+ * SME is in AT_HWCAP2. It is also in ID_AA64PFR1_EL1, which programs may read when HWCAP_CPUID says
+ * so, as the kernel wants them to see it (Linux Documentation/arm64/cpu-feature-registers.rst): no
+ * second argument.
  */
 void st_arch_init(unsigned long hwcap)
 {

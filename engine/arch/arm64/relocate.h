@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A64 instructions as a site sees them: what each one needs in order to run at another address. Shared by relocate.c,
- * stub.c and the tests, which check that every row of the table was exercised.
+ * A64 instructions as a site sees them: what each one needs in order to run at another address.
+ * Shared by relocate.c, stub.c and the tests, which check that every row of the table was
+ * exercised.
  */
 #ifndef ST_ARCH_ARM64_RELOCATE_H
 #define ST_ARCH_ARM64_RELOCATE_H
@@ -13,18 +14,18 @@
 
 enum st_a64_form {
 	/* moved */
-	ST_A64_COPY,	/* means the same anywhere */
-	ST_A64_LEAVE,	/* the same, and control never goes on behind it */
-	ST_A64_NOP,	/* leaves nothing behind */
+	ST_A64_COPY,  /* means the same anywhere */
+	ST_A64_LEAVE, /* the same, and control never goes on behind it */
+	ST_A64_NOP,   /* leaves nothing behind */
 	ST_A64_ADR,
 	ST_A64_ADRP,
 	ST_A64_B,
 	ST_A64_BL,
-	ST_A64_BLR,	/* with the BR that differs from it in bit 21 only */
-	ST_A64_COND,	/* conditional, 19 bits of offset at bit 5 */
-	ST_A64_TEST,	/* conditional, 14 bits of offset at bit 5 */
-	ST_A64_LOAD,	/* a literal into a general register, or a prefetch */
-	ST_A64_LOADV,	/* a literal into a vector register */
+	ST_A64_BLR,   /* with the BR that differs from it in bit 21 only */
+	ST_A64_COND,  /* conditional, 19 bits of offset at bit 5 */
+	ST_A64_TEST,  /* conditional, 14 bits of offset at bit 5 */
+	ST_A64_LOAD,  /* a literal into a general register, or a prefetch */
+	ST_A64_LOADV, /* a literal into a vector register */
 
 	/* refused */
 	ST_A64_UNKNOWN,
@@ -41,7 +42,7 @@ struct st_a64_row {
 	uint32_t mask;
 	uint32_t value;
 	uint8_t form;
-	bool live;	/* on the list of Arm ARM B2.2.5 */
+	bool live; /* on the list of Arm ARM B2.2.5 */
 	char name[18];
 };
 
@@ -55,7 +56,7 @@ struct st_a64_out {
 	unsigned int len;
 	unsigned int nlits;
 	struct {
-		unsigned int insn;	/* offset of the LDR (literal) */
+		unsigned int insn; /* offset of the LDR (literal) */
 		uint64_t value;
 	} lit[6];
 };
@@ -83,8 +84,8 @@ void st_a64_literal(struct st_a64_out *out, unsigned int reg, uint64_t value);
 void st_a64_finish(struct st_a64_out *out);
 
 /*
- * Writes what does at @out what @insn does at @pc, and goes on at @pc + 4. The row's form must be one that moves, and
- * @out within st_arch_reach() of @pc.
+ * Writes code to @out that does what @insn does at @pc, and goes on at @pc + 4. The row's form must
+ * be one that moves, and @out within st_arch_reach() of @pc.
  */
 void st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc);
 

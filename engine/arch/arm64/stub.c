@@ -2,7 +2,8 @@
 /*
  * AArch64: what a site displaces, and the stub it jumps to.
  *
- * A site is one instruction, so it has no interior, and it costs no register: B to the stub, not BL.
+ * A site is one instruction, so it has no interior, and it costs no register: B to the stub, not
+ * BL.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -36,8 +37,9 @@ static int refuse(struct st_plan *plan, const char *why)
 }
 
 /*
- * A loop whose head is the site would run the hook in each round. A tail call to itself (B) looks like one, unless there
- * is a landing pad, where the call goes, or a NOP of the compiler, which it puts before all loops.
+ * A loop whose head is the site would run the hook in each round. A tail call to itself (B) looks
+ * like one, unless there is a landing pad, where the call goes, or a NOP of the compiler, which it
+ * puts before all loops.
  */
 static bool loops(const struct st_plan *plan, const uint8_t *code, size_t size)
 {
@@ -55,8 +57,8 @@ static bool loops(const struct st_plan *plan, const uint8_t *code, size_t size)
 	return false;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
-		 enum st_isa isa)
+int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		 size_t room, enum st_isa isa)
 {
 	const struct st_a64_row *row;
 	unsigned int i, pad;
@@ -108,7 +110,8 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 }
 
 /*
- * The stub. st_entry is called with sp at the struct st_regs, 272 bytes below the function's; x0, x1 and x30 are in it.
+ * The stub. st_entry is called with sp at the struct st_regs, 272 bytes below the function's sp,
+ * and with x0, x1 and x30 in it.
  *
  *	sub	sp, sp, #272
  *	stp	x0, x1, [sp]
@@ -176,26 +179,27 @@ size_t st_arch_veneer(enum st_isa isa, unsigned long at, unsigned long to, uint8
 		return code.len;
 	}
 	st_a64_literal(&code, 17, to);
-	st_a64_put(&code, 0xd61f0220);			/* br	x17, which BTI c accepts */
+	st_a64_put(&code, 0xd61f0220); /* br	x17, which BTI c accepts */
 	st_a64_finish(&code);
 	return code.len;
 }
 
-/* B reaches 128 MiB; 16 less so that a stub also reaches all that is within 16 MiB of its site (relocate.c). */
+/* B reaches 128 MiB: a stub also reaches all that is within 16 MiB of its site (relocate.c). */
 unsigned long st_arch_reach(enum st_isa isa)
 {
 	(void)isa;
 	return 112 * MIB;
 }
 
-#define HWCAP_SVE (1ul << 22)	/* Linux arch/arm64/include/uapi/asm/hwcap.h */
+#define HWCAP_SVE (1ul << 22) /* Linux arch/arm64/include/uapi/asm/hwcap.h */
 
 bool st_arch_syscalls_harm(unsigned long hwcap)
 {
 	return hwcap & HWCAP_SVE;
 }
 
-size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code,
+		     unsigned long addr, size_t size)
 {
 	(void)plans;
 	(void)n;

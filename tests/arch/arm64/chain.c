@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The static chain: GCC hands the frame of the enclosing function to a nested one in x18, and it must get there through
- * a hook that calls libc and vector code. Sites of both kinds; also a redirect, which must keep x18 too.
+ * The static chain: GCC hands the frame of the enclosing function to a nested one in x18, and it
+ * must get there through a hook that calls libc and vector code. Sites of both kinds; also a
+ * redirect, which must keep x18 too.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -20,7 +21,8 @@ static volatile double sink;
 static unsigned long redirect_to, hooked;
 
 /* At a nested function: its chain is its caller's frame. */
-static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+		   unsigned long parent_ip)
 {
 	char text[64];
 
@@ -37,13 +39,15 @@ static unsigned long enclosing(unsigned long a, unsigned long n)
 {
 	unsigned long b = 3 * a, i, sum = 0;
 
-	__attribute__((noinline, noclone, noipa, patchable_function_entry(1))) unsigned long nop(unsigned long x)
+	__attribute__((noinline, noclone, noipa, patchable_function_entry(1))) unsigned long nop(
+		unsigned long x)
 	{
 		b++;
 		return x + a + b;
 	}
 
-	__attribute__((noinline, noclone, noipa, patchable_function_entry(0))) unsigned long move(unsigned long x)
+	__attribute__((noinline, noclone, noipa, patchable_function_entry(0))) unsigned long move(
+		unsigned long x)
 	{
 		b += 2;
 		return x * a + b;
@@ -79,9 +83,11 @@ __attribute__((noipa)) static unsigned long call_with_chain(unsigned long fn, un
 	register unsigned long x18 asm("x18") = chain;
 	unsigned long ret;
 
-	asm volatile("blr %1\n\tmov %0, x0" : "=r"(ret) : "r"(fn), "r"(x18)
-		     : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
-		       "x15", "x16", "x17", "x30", "memory", "cc");
+	asm volatile("blr %1\n\tmov %0, x0"
+		     : "=r"(ret)
+		     : "r"(fn), "r"(x18)
+		     : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+		       "x12", "x13", "x14", "x15", "x16", "x17", "x30", "memory", "cc");
 	return ret;
 }
 
@@ -121,7 +127,8 @@ static void run(const char *glob, unsigned long sites)
 	expect(hits == n * sites, "%s: %lu hits", glob, hits);
 	expect(chains == hits, "%s: %lu of %lu static chains", glob, chains, hits);
 	redirect_to = (unsigned long)chain_of_callee;
-	expect(call_with_chain(hooked, 0x123456789abcul) == 0x123456789abcul, "%s: redirected", glob);
+	expect(call_with_chain(hooked, 0x123456789abcul) == 0x123456789abcul, "%s: redirected",
+	       glob);
 	redirect_to = 0;
 	ret = st_hook_unregister(&hook);
 	expect(!ret, "unregister: %d", ret);

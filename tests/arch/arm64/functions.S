@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * AArch64 register torture: functions of every kind of site, and the caller that fills every register before it jumps to
- * them. A function's body writes down all registers as it finds them; so does the place it returns to.
+ * AArch64 register torture: functions of every kind of site, and the caller that fills every
+ * register before it jumps to them. A function's body writes down all registers as it finds them;
+ * so does the place it returns to.
  */
 #include "torture.h"
 
@@ -59,8 +60,8 @@
 
 	.text
 /*
- * Writes all registers to the state at x0; x0, x1 are at sp, x30 at sp + 16, sp is 48 less than it was. Uses x0, x1 and
- * x30 only, and no flag.
+ * Writes all registers to the state at x0; x0, x1 are at sp, x30 at sp + 16, sp is 48 less than it
+ * was. Uses x0, x1 and x30 only, and no flag.
  */
 record:
 	registers stp

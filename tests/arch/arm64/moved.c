@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * AArch64, runs on any host: each row of the relocation table, many random instructions of each, executed in place and
- * executed as st_arch_stub() moved it, in an emulator (Unicorn). All registers, flags, pc and memory must be the same
- * after both; only x17 may differ, and only where a call or tail call needs a far jump. Fails if a row was not reached.
+ * AArch64, runs on any host: each row of the relocation table, many random instructions of each,
+ * executed in place and executed as st_arch_stub() moved it, in an emulator (Unicorn). All
+ * registers, flags, pc and memory must be the same after both; only x17 may differ, and only where
+ * a call or tail call needs a far jump. Fails if a row was not reached.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -15,12 +16,12 @@
 #include "engine/arch.h"
 #include "engine/arch/arm64/relocate.h"
 
-#define SITE_PAGE	0x400000000ul
-#define SITE		(SITE_PAGE + 0x100000)	/* literals are within 1 MiB of it */
-#define SITE_SIZE	0x300000ul
-#define DATA		0x600000000ul
-#define DATA_SIZE	0x10000ul
-#define REACH		(112ul << 20)
+#define SITE_PAGE 0x400000000ul
+#define SITE (SITE_PAGE + 0x100000) /* literals are within 1 MiB of it */
+#define SITE_SIZE 0x300000ul
+#define DATA 0x600000000ul
+#define DATA_SIZE 0x10000ul
+#define REACH (112ul << 20)
 
 static unsigned int failures;
 /* conditional branches executed, by whether they were taken */
@@ -105,7 +106,8 @@ static void on_insn(uc_engine *uc, uint64_t addr, uint32_t size, void *arg)
 		uc_emu_stop(uc);
 }
 
-static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *arg)
+static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value,
+		     void *arg)
 {
 	(void)uc, (void)type, (void)addr, (void)size, (void)value, (void)arg;
 	return false;
@@ -115,8 +117,8 @@ static uint8_t memory[2][SITE_SIZE + DATA_SIZE];
 static uint8_t pristine[SITE_SIZE + DATA_SIZE];
 
 /* Executes from @from until control leaves [@from, @to); what a fetch failed on counts as left. */
-static uc_err run(uc_engine *uc, struct bounds *bounds, uint64_t from, uint64_t to, const struct state *in,
-		  struct state *out, uint8_t *mem)
+static uc_err run(uc_engine *uc, struct bounds *bounds, uint64_t from, uint64_t to,
+		  const struct state *in, struct state *out, uint8_t *mem)
 {
 	uc_err err;
 
@@ -135,8 +137,10 @@ static uc_err run(uc_engine *uc, struct bounds *bounds, uint64_t from, uint64_t 
 /* What the emulator can't execute in place is compared as bytes. */
 static bool executable(const char *name)
 {
-	static const char *const no[] = { "svc", "hvc", "smc", "sve", "sme", "bc.cond", "braaz/brabz", "braa/brab",
-					  "retaa/retab", "blraaz/blrabz", "blraa/blrab", "msr/mrs/sys", "hint" };
+	static const char *const no[] = {
+		"svc",	       "hvc",	      "smc",	   "sve",	  "sme",
+		"bc.cond",     "braaz/brabz", "braa/brab", "retaa/retab", "blraaz/blrabz",
+		"blraa/blrab", "msr/mrs/sys", "hint"};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
@@ -153,7 +157,8 @@ static uint32_t get32(const uint8_t *p)
 	return v;
 }
 
-static const unsigned long distances[] = { 0x1000000, REACH, -REACH, 0x4000, 0x6f00000, -0x3210000ul };
+static const unsigned long distances[] = {0x1000000, REACH,	-REACH,
+					  0x4000,    0x6f00000, -0x3210000ul};
 
 static uc_engine *uc;
 static struct bounds bounds;
@@ -187,7 +192,7 @@ static void prepare(uint32_t insn, const struct st_stub *stub)
 static void check(const struct st_a64_row *row, uint32_t insn, unsigned long executed[])
 {
 	unsigned int which = rnd() % (sizeof(stub_at) / sizeof(stub_at[0]));
-	struct st_stub stub = { .at = stub_at[which], .site = rnd(), .entry = rnd() };
+	struct st_stub stub = {.at = stub_at[which], .site = rnd(), .entry = rnd()};
 	uint8_t code[64], buf[ST_STUB_MAX];
 	struct state in, a, b;
 	struct st_plan plan;
@@ -231,8 +236,9 @@ static void check(const struct st_a64_row *row, uint32_t insn, unsigned long exe
 			want = (insn & ~0xffffe0u) | 2 << 5;
 		if (get32(buf + stub.resume + (row->form == ST_A64_BLR) * 4) != want)
 			fail("%s %08x: copied wrong", row->name, insn);
-		if (row->form == ST_A64_COPY && get32(buf + stub.resume + 4) !=
-		    st_a64_branch(stub.at + stub.resume + 4, SITE + 4))
+		if (row->form == ST_A64_COPY &&
+		    get32(buf + stub.resume + 4) !=
+			    st_a64_branch(stub.at + stub.resume + 4, SITE + 4))
 			fail("%s %08x: does not go back", row->name, insn);
 		executed[row - st_a64_rows]++;
 		return;
@@ -253,7 +259,8 @@ static void check(const struct st_a64_row *row, uint32_t insn, unsigned long exe
 	if (ea != UC_ERR_OK) {
 		/* unallocated, or a fault: then in the stub too */
 		if (eb == UC_ERR_OK)
-			fail("%s %08x: faults in place (%s) but not moved", row->name, insn, uc_strerror(ea));
+			fail("%s %08x: faults in place (%s) but not moved", row->name, insn,
+			     uc_strerror(ea));
 		return;
 	}
 	if (eb != UC_ERR_OK) {
@@ -271,7 +278,8 @@ static void check(const struct st_a64_row *row, uint32_t insn, unsigned long exe
 	}
 	/* the slot that the moved code borrows is below sp again, where nothing counts */
 	if (row->form == ST_A64_LOADV || row->form == ST_A64_LOAD)
-		memcpy(memory[1] + SITE_SIZE + (in.sp - DATA) - 16, pristine + SITE_SIZE + (in.sp - DATA) - 16, 16);
+		memcpy(memory[1] + SITE_SIZE + (in.sp - DATA) - 16,
+		       pristine + SITE_SIZE + (in.sp - DATA) - 16, 16);
 	if (memcmp(&a, &b, sizeof(a))) {
 		fail("%s %08x at %lx: registers differ", row->name, insn, stub.at);
 		for (i = 0; i < 34; i++)
@@ -301,43 +309,59 @@ static void expect(bool ok, const char *what)
 /* What is not about one instruction. */
 static void plans(void)
 {
-	static const uint32_t pads[] = { 0xd503241f, 0xd503245f, 0xd503249f, 0xd50324df };
-	uint32_t code[4] = { 0xd503201f, 0xd503201f, 0xd2800000, 0xd65f03c0 };
+	static const uint32_t pads[] = {0xd503241f, 0xd503245f, 0xd503249f, 0xd50324df};
+	uint32_t code[4] = {0xd503201f, 0xd503201f, 0xd2800000, 0xd65f03c0};
 	uint8_t buf[ST_STUB_MAX], jump[ST_JUMP_MAX];
-	struct st_stub stub = { .buf = buf };
+	struct st_stub stub = {.buf = buf};
 	struct st_plan plan;
 	unsigned int i;
 
-	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.kind == ST_KIND_NOP &&
-	       plan.live && plan.addr == SITE && plan.func == SITE && plan.jump == 4, "NOP site");
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) &&
+		       plan.kind == ST_KIND_NOP && plan.live && plan.addr == SITE &&
+		       plan.func == SITE && plan.jump == 4,
+	       "NOP site");
 	for (i = 0; i < 4; i++) {
 		code[0] = pads[i];
 		expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) &&
-		       plan.kind == ST_KIND_NOP && plan.addr == SITE + 4 && plan.func == SITE, "behind a pad");
+			       plan.kind == ST_KIND_NOP && plan.addr == SITE + 4 &&
+			       plan.func == SITE,
+		       "behind a pad");
 	}
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 4, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why, "only a pad");
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 0, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why, "empty");
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE + 2, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "odd address");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 4, 16, ST_ISA_NATIVE) == -ENOTSUP &&
+		       plan.why,
+	       "only a pad");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 0, 16, ST_ISA_NATIVE) == -ENOTSUP &&
+		       plan.why,
+	       "empty");
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE + 2, 16, 16, ST_ISA_NATIVE) == -ENOTSUP,
+	       "odd address");
 	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_A32) == -ENOTSUP, "A32");
 
 	/* a loop to the first instruction; to a pad it is a call of itself */
-	code[0] = 0xd1000400;			/* sub	x0, x0, #1 */
-	code[1] = 0xb5ffffe0;			/* cbnz	x0, .-4 */
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP && plan.why &&
-	       strstr(plan.why, "loop"), "loop");
-	code[1] = 0x97ffffff;			/* bl	.-4 */
-	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.kind == ST_KIND_MOVE &&
-	       !plan.live && plan.falls, "recursion");
+	code[0] = 0xd1000400; /* sub	x0, x0, #1 */
+	code[1] = 0xb5ffffe0; /* cbnz	x0, .-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP &&
+		       plan.why && strstr(plan.why, "loop"),
+	       "loop");
+	code[1] = 0x97ffffff; /* bl	.-4 */
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) &&
+		       plan.kind == ST_KIND_MOVE && !plan.live && plan.falls,
+	       "recursion");
 	code[0] = 0xd503245f;
 	code[1] = 0xd1000400;
-	code[2] = 0x17fffffe;			/* b	.-8 */
-	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) && plan.addr == SITE + 4, "tail call");
-	code[2] = 0x17ffffff;			/* b	.-4 */
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "loop behind a pad");
+	code[2] = 0x17fffffe; /* b	.-8 */
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) &&
+		       plan.addr == SITE + 4,
+	       "tail call");
+	code[2] = 0x17ffffff; /* b	.-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP,
+	       "loop behind a pad");
 	code[1] = 0xd503201f;
-	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE), "tail call to a NOP");
-	code[2] = 0x54ffffe0;			/* b.eq	.-4 */
-	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP, "loop to a NOP");
+	expect(!st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE),
+	       "tail call to a NOP");
+	code[2] = 0x54ffffe0; /* b.eq	.-4 */
+	expect(st_arch_plan(&plan, (uint8_t *)code, SITE, 16, 16, ST_ISA_NATIVE) == -ENOTSUP,
+	       "loop to a NOP");
 
 	/* reach */
 	code[0] = 0xd503201f;
@@ -350,16 +374,19 @@ static void plans(void)
 	expect(!st_arch_stub(&plan, &stub), "reach down");
 	stub.at -= 16;
 	expect(st_arch_stub(&plan, &stub) == -ERANGE, "too far down");
-	expect(!st_arch_jump(&plan, SITE + (128ul << 20) - 4, jump) && get32(jump) == 0x15ffffff, "jump up");
-	expect(!st_arch_jump(&plan, SITE - (128ul << 20), jump) && get32(jump) == 0x16000000, "jump down");
+	expect(!st_arch_jump(&plan, SITE + (128ul << 20) - 4, jump) && get32(jump) == 0x15ffffff,
+	       "jump up");
+	expect(!st_arch_jump(&plan, SITE - (128ul << 20), jump) && get32(jump) == 0x16000000,
+	       "jump down");
 	expect(st_arch_jump(&plan, SITE + (128ul << 20), jump) == -ERANGE, "jump too far up");
 	expect(st_arch_jump(&plan, SITE - (128ul << 20) - 4, jump) == -ERANGE, "jump too far down");
 
 	/* veneers, on both alignments */
-	expect(st_arch_veneer(ST_ISA_NATIVE, SITE, SITE + 64, buf) == 4 && get32(buf) == 0x14000010, "near veneer");
+	expect(st_arch_veneer(ST_ISA_NATIVE, SITE, SITE + 64, buf) == 4 && get32(buf) == 0x14000010,
+	       "near veneer");
 	for (i = 0; i < 8; i += 4) {
 		unsigned long to = 0x123456789abcdef0ul;
-		struct state in = { 0 }, out;
+		struct state in = {0}, out;
 		size_t len = st_arch_veneer(ST_ISA_NATIVE, stub_at[0] + i, to, buf);
 
 		in.x[16] = 1;
@@ -381,7 +408,8 @@ int main(int argc, char **argv)
 	unsigned int row, missed = 0;
 	uc_hook hook, fetch;
 
-	if (uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &uc) || uc_mem_map(uc, SITE_PAGE, SITE_SIZE, UC_PROT_ALL) ||
+	if (uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &uc) ||
+	    uc_mem_map(uc, SITE_PAGE, SITE_SIZE, UC_PROT_ALL) ||
 	    uc_mem_map(uc, DATA, DATA_SIZE, UC_PROT_READ | UC_PROT_WRITE) ||
 	    uc_hook_add(uc, &hook, UC_HOOK_CODE, (void *)on_insn, &bounds, 1, 0) ||
 	    uc_hook_add(uc, &fetch, UC_HOOK_MEM_FETCH_UNMAPPED, (void *)on_fetch, NULL, 1, 0)) {
@@ -391,7 +419,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
 		stub_at[i] = SITE + distances[i];
 		if (distances[i] == 0x4000)
-			continue;	/* inside the site's own map */
+			continue; /* inside the site's own map */
 		if (uc_mem_map(uc, stub_at[i] & ~4095ul, 4096, UC_PROT_ALL)) {
 			fprintf(stderr, "can't map %lx\n", stub_at[i]);
 			return 1;
@@ -413,14 +441,15 @@ int main(int argc, char **argv)
 			hits++;
 		}
 		if (!hits || (!st_a64_why(r->form) && !executed[row])) {
-			fprintf(stderr, "%s: no instruction of this row was %s\n", r->name, hits ? "executed" : "made");
+			fprintf(stderr, "%s: no instruction of this row was %s\n", r->name,
+				hits ? "executed" : "made");
 			missed++;
 		}
 		total += executed[row];
 	}
 	plans();
 	expect(conditional[0] > rounds && conditional[1] > rounds, "branches both ways");
-	printf("%u rows, %lu instructions compared, %u rows missed, %u failures\n", st_a64_nrows, total, missed,
-	       failures);
+	printf("%u rows, %lu instructions compared, %u rows missed, %u failures\n", st_a64_nrows,
+	       total, missed, failures);
 	return failures || missed;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * In place of the engine, so that the architecture's code is tested alone: one hook on one function of the torture, and
- * nothing that the torture does not use.
+ * In place of the engine, so that the architecture's code is tested alone: one hook on one function
+ * of the torture, and nothing that the torture does not use.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -19,7 +19,8 @@ static struct st_plan plan;
 static struct st_hook *hook;
 static const char *reason = "";
 
-__attribute__((target("general-regs-only"))) void st_dispatch(struct st_site *s, struct st_regs *regs)
+__attribute__((target("general-regs-only"))) void st_dispatch(struct st_site *s,
+							      struct st_regs *regs)
 {
 	hook->func(hook, regs, s->ip, regs->regs[30]);
 }
@@ -42,7 +43,7 @@ int st_hook_filter_ip(struct st_hook *h, const void *func)
 int st_hook_register(struct st_hook *h)
 {
 	static uint8_t *stubs;
-	struct st_stub stub = { .site = (uintptr_t)&site, .entry = (uintptr_t)st_entry };
+	struct st_stub stub = {.site = (uintptr_t)&site, .entry = (uintptr_t)st_entry};
 	uint8_t code[ST_STUB_MAX], jump[ST_JUMP_MAX];
 	const struct function *f = functions;
 	int ret;
@@ -51,8 +52,8 @@ int st_hook_register(struct st_hook *h)
 		f++;
 	if (!stubs) {
 		/* near enough, if the kernel takes the hint; st_arch_stub() will tell */
-		stubs = mmap((void *)(((uintptr_t)f->code + 0x2000000) & -65536ul), 65536, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		stubs = mmap((void *)(((uintptr_t)f->code + 0x2000000) & -65536ul), 65536,
+			     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (stubs == MAP_FAILED)
 			return -ENOMEM;
 		st_arch_init(getauxval(AT_HWCAP));

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * AArch64 register torture. Random patterns in every register, through a function that is not hooked and through the
- * same function hooked: what the hook saw, what the function saw and what came back must be what was given. A hook that
- * changes registers must make the function see what it would have seen if it had been called with them. Only the
- * public interface is used: the program is linked with the engine, and once more with standin.c.
+ * AArch64 register torture. Random patterns in every register, through a function that is not
+ * hooked and through the same function hooked: what the hook saw, what the function saw and what
+ * came back must be what was given. A hook that changes registers must make the function see what
+ * it would have seen if it had been called with them. Only the public interface is used: the
+ * program is linked with the engine, and once more with standin.c.
  *
- *	torture [--rounds N] [--seed N] [--misaligned] [--no-signals] [--streaming]
- *		[--mutate ENTRY VECTOR [--step N]]
- *
- * N rounds for each kind of site and each way to dispatch. --misaligned: also with an sp that is not a multiple of 16
- * (for emulators that do not check it). --streaming: in the streaming mode of SME. --mutate: proves that the test can fail: each instruction of st_entry (which has
- * ENTRY bytes) and st_dispatch_vector (VECTOR bytes), or one in N, is taken out in turn, and the test must notice.
+ * --rounds N: for each kind of site and each way to dispatch. --seed N: other patterns.
+ * --misaligned: at times with an sp that is not a multiple of 16 (where that is not checked).
+ * --streaming: in the streaming mode of SME. --no-signals: without the storm of signals.
+ * --mutate ENTRY VECTOR: proves that the test can fail: each instruction of st_entry (which has
+ * ENTRY bytes) and st_dispatch_vector (VECTOR bytes) is taken out in turn. --step N: one in N.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -21,7 +20,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -43,16 +41,17 @@ enum { CHANGE_SP = 31, CHANGE_NZCV = 32, CHANGE_PC = 33, CHANGES };
 
 struct round {
 	struct state in;
-	struct state wanted;	/* what the hook makes of it */
-	uint64_t change;	/* a bit for each field that the hook sets: x0 to x30, then those above */
+	struct state wanted; /* what the hook makes of it */
+	uint64_t change; /* a bit for each field that the hook sets: x0 to x30, then those above */
 	struct state seen;
 	struct state back;
 	uint64_t variable;
 };
 
-static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
+static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+		   unsigned long parent_ip);
 
-static struct st_hook hook = { .size = sizeof(hook), .func = on_hit };
+static struct st_hook hook = {.size = sizeof(hook), .func = on_hit};
 static const struct function *function;
 static const struct round *round_now;
 static unsigned long hits, wrong;
@@ -92,15 +91,19 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
 /* Everything that C code may leave changed. */
 general static void clobber(void)
 {
-	asm volatile("mov x0, #-1\n\tmov x1, x0\n\tmov x2, x0\n\tmov x3, x0\n\tmov x4, x0\n\tmov x5, x0\n\t"
-		     "mov x6, x0\n\tmov x7, x0\n\tmov x8, x0\n\tmov x9, x0\n\tmov x10, x0\n\tmov x11, x0\n\t"
-		     "mov x12, x0\n\tmov x13, x0\n\tmov x14, x0\n\tmov x15, x0\n\tmov x16, x0\n\tmov x17, x0\n\t"
-		     "mov x18, x0\n\tmov x0, #0x50000000\n\tmsr nzcv, x0"
-		     ::: "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
-		     "x15", "x16", "x17", "x18", "cc");
+	asm volatile("mov x0, #-1\n\t"
+		     "mov x1, x0\n\tmov x2, x0\n\tmov x3, x0\n\tmov x4, x0\n\t"
+		     "mov x5, x0\n\tmov x6, x0\n\tmov x7, x0\n\tmov x8, x0\n\t"
+		     "mov x9, x0\n\tmov x10, x0\n\tmov x11, x0\n\tmov x12, x0\n\t"
+		     "mov x13, x0\n\tmov x14, x0\n\tmov x15, x0\n\tmov x16, x0\n\t"
+		     "mov x17, x0\n\tmov x18, x0\n\t"
+		     "mov x0, #0x50000000\n\tmsr nzcv, x0" ::
+			     : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10",
+			       "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x18", "cc");
 }
 
-general static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+general static void on_hit(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+			   unsigned long parent_ip)
 {
 	const struct round *r = round_now;
 	unsigned long func = (uintptr_t)function->code, sp;
@@ -194,12 +197,12 @@ static void make_round(struct round *r, const struct function *f)
 	switch (rnd() & 7) {
 	case 0:
 	case 1:
-		break;				/* a hook that looks */
+		break; /* a hook that looks */
 	case 2:
-		r->change = rnd();		/* some */
+		r->change = rnd(); /* some */
 		break;
 	case 3:
-		r->change = ~0ul;		/* all */
+		r->change = ~0ul; /* all */
 		break;
 	default:
 		r->change = 1ul << rnd() % CHANGES;
@@ -218,7 +221,8 @@ static void make_round(struct round *r, const struct function *f)
 		r->wanted.nzcv = other.nzcv;
 }
 
-static void call(const struct function *f, const struct state *in, uint64_t value, struct state *s, struct state *b)
+static void call(const struct function *f, const struct state *in, uint64_t value, struct state *s,
+		 struct state *b)
 {
 	seen.who = 0;
 	variable = value;
@@ -228,14 +232,14 @@ static void call(const struct function *f, const struct state *in, uint64_t valu
 	memcpy(b, &came_back, with_sve ? sizeof(*b) : T_P);
 }
 
-static void show(const char *what, const struct function *f, const struct round *r, const struct state *want,
-		 const struct state *got)
+static void show(const char *what, const struct function *f, const struct round *r,
+		 const struct state *want, const struct state *got)
 {
 	const uint64_t *a = (const uint64_t *)want, *b = (const uint64_t *)got;
 	unsigned int i;
 
-	fail("%s (%s), change %lx, sp %lx: %s", f->name, hook.flags & ST_HOOK_GENERAL_REGS ? "general" : "vector",
-	     r->change, r->in.sp, what);
+	fail("%s (%s), change %lx, sp %lx: %s", f->name,
+	     hook.flags & ST_HOOK_GENERAL_REGS ? "general" : "vector", r->change, r->in.sp, what);
 	if (failures > 10 || quiet)
 		return;
 	for (i = 0; i < T_P / 8; i++)
@@ -248,7 +252,8 @@ static bool same(const struct state *a, const struct state *b)
 	if (memcmp(a, b, offsetof(struct state, p)))
 		return false;
 	/* there is no FFR in streaming mode */
-	return !with_sve || (!memcmp(a->p, b->p, (streaming ? 16 : 17) * vl / 8) && !memcmp(a->z, b->z, 32 * vl));
+	return !with_sve || (!memcmp(a->p, b->p, (streaming ? 16 : 17) * vl / 8) &&
+			     !memcmp(a->z, b->z, 32 * vl));
 }
 
 static void batch(const struct function *f, unsigned int count)
@@ -324,8 +329,8 @@ static void on_signal(int sig)
 
 static void storm(bool on)
 {
-	struct itimerval t = { { 0, on ? 400 : 0 }, { 0, on ? 400 : 0 } };
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct itimerval t = {{0, on ? 400 : 0}, {0, on ? 400 : 0}};
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &t, NULL);
@@ -348,11 +353,11 @@ static void torture(const char *kind, unsigned long n)
 	}
 }
 
-static const char *const kinds[] = { "nop", "bti", "move" };
+static const char *const kinds[] = {"nop", "bti", "move"};
 
 static void all(unsigned long n, bool say)
 {
-	static const unsigned int flags[] = { ST_HOOK_GENERAL_REGS, 0 };
+	static const unsigned int flags[] = {ST_HOOK_GENERAL_REGS, 0};
 	unsigned int i, j;
 
 	for (i = 0; i < 2; i++) {
@@ -378,7 +383,8 @@ static bool noticed(uint32_t *insn)
 	if (!pid) {
 		quiet = true;
 		alarm(20);
-		mprotect((void *)((uintptr_t)insn & -page), page, PROT_READ | PROT_WRITE | PROT_EXEC);
+		mprotect((void *)((uintptr_t)insn & -page), page,
+			 PROT_READ | PROT_WRITE | PROT_EXEC);
 		memcpy(insn, &nop, 4);
 		__builtin___clear_cache((char *)insn, (char *)insn + 4);
 		all(384, false);
@@ -415,7 +421,7 @@ static unsigned int mutate(const char *what, void *code, unsigned long size)
 
 int main(int argc, char **argv)
 {
-	unsigned long n = 20000, mutated[2] = { 0 };
+	unsigned long n = 20000, mutated[2] = {0};
 	bool storming = true;
 	int i;
 
@@ -448,7 +454,11 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	vl = with_sve ? vector_length() : 16;
-	printf("vector state: %s, %u bytes\n", streaming ? "streaming SVE" : with_sve ? "SVE" : "FPSIMD", vl);
+	printf("vector state: %s, %u bytes\n",
+	       streaming  ? "streaming SVE"
+	       : with_sve ? "SVE"
+			  : "FPSIMD",
+	       vl);
 	if (mutated[1])
 		return mutate("st_entry", st_entry, mutated[0]) |
 		       mutate("st_dispatch_vector", st_dispatch_vector, mutated[1]);
