@@ -98,6 +98,12 @@ static void after_fork_child(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Not in init(): filters take the lock before it, and a fork may come at any time. */
+static void __attribute__((constructor)) mind_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
 static int init(void)
 {
 	if (ready != -EAGAIN)
@@ -106,7 +112,6 @@ static int init(void)
 	st_threads_init();
 	st_arch_init(getauxval(AT_HWCAP));
 	always_vector = st_arch_syscalls_harm(getauxval(AT_HWCAP));
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	ready = st_text_init();
 	return ready;
 }
