@@ -11,6 +11,7 @@
 #define A32_NOP		0xe320f000u	/* the hint, which is the NOP of the list in DDI0406C A3.5.4 */
 #define A32_NOP_MOV	0xe1a00000u	/* mov r0, r0: not on that list */
 #define T16_NOP		0xbf00u
+#define T16_BX_PC	0x4778u
 #define T32_NOP		0xf3af8000u
 #define T32_JUMP	4		/* bytes of B.W */
 
@@ -121,8 +122,11 @@ static int plan_t32(struct st_plan *plan, const uint8_t *code, size_t size, size
 	while (off < T32_JUMP || it) {
 		struct arm_insn insn = { .addr = (uint32_t)plan->addr + off, .size = 2, .in_it = it };
 
-		/* behind a return may be anything, but for padding behind the end */
-		if (!plan->falls && off == size && room >= T32_JUMP) {
+		/*
+		 * Behind a return may be anything, but for padding behind the end, and behind "bx pc", which goes on
+		 * at the next word.
+		 */
+		if (!plan->falls && room >= T32_JUMP && (off == size || arm_read16(code) == T16_BX_PC)) {
 			off = T32_JUMP;
 			break;
 		}
