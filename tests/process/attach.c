@@ -717,6 +717,200 @@ static void test_remote_files(void)
 	CHECK(finish(&t));
 }
 
+/* ---- loading */
+
+static char *slurp(const char *path, size_t *len)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	char *buf;
+
+	if (fd < 0 || fstat(fd, &st))
+		return NULL;
+	*len = st.st_size;
+	buf = malloc(*len);
+	if (read(fd, buf, *len) != (ssize_t)*len)
+		return NULL;
+	close(fd);
+	return buf;
+}
+
+/* No memory is writable and executable; is something of this name mapped? */
+static bool check_maps(struct st_proc *p, const struct st_loaded *l, const char *path, bool *named)
+{
+	struct st_maps *maps;
+	size_t i;
+	bool ok = true;
+
+	*named = false;
+	if (st_maps_read(p, &maps, err))
+		return false;
+	for (i = 0; i < maps->n; i++) {
+		const struct st_map *m = &maps->map[i];
+
+		if ((m->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+			ok = false;
+		if (!strcmp(m->path, path))
+			*named = true;
+		if (l && m->start >= l->lo && m->end <= l->hi && m->prot & PROT_EXEC && m->prot & PROT_WRITE)
+			ok = false;
+	}
+	st_maps_free(maps);
+	return ok;
+}
+
+static void loads(const char *program, bool want_named)
+{
+	struct target t = start(program, "malloc,printf,nanosleep");
+	struct st_resolver resolver = { 0 };
+	struct st_load_opts opts = { .size = sizeof(opts) };
+	struct st_objects *objs;
+	char path[512], *image;
+	struct st_proc *p;
+	size_t len;
+	int i;
+
+	NEED(!test_failed);
+	snprintf(path, sizeof(path), "%s/loadme.so", dir);
+	image = slurp(path, &len);
+	NEED(image && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
+	for (i = 0; i < 20 && !test_failed; i++) {
+		unsigned long args[2] = { 5, 3 }, fn = 0, ret = 0;
+		struct st_loaded l;
+		struct st_remote *r;
+		struct st_stop *s;
+		bool named;
+
+		NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
+		resolver = (struct st_resolver){ objs, r };
+		opts.resolve = st_resolve_with_objects;
+		opts.ctx = &resolver;
+		opts.path = i % 2 ? path : NULL;
+		opts.near = objs->object[0].lo;
+		opts.near_end = objs->object[0].hi;
+		opts.reach = 1ul << (sizeof(long) == 8 ? 30 : 27);
+		NEED(!st_load(r, image, len, &opts, &l, err));
+		CHECK(l.named == (i % 2 && want_named));
+		CHECK(l.lo + opts.reach >= opts.near_end && l.hi <= opts.near + opts.reach);
+		CHECK(check_maps(p, &l, path, &named));
+		CHECK(named == l.named);
+		NEED(!st_image_symbol(image, len, l.bias, "loaded_main", &fn));
+		CHECK(!st_remote_call(r, fn, args, 2, &ret, 1000, err));
+		CHECK(ret == 5347);
+		CHECK(!st_remote_call(r, fn, args, 2, &ret, 1000, err) && ret == 5347);
+		CHECK(!st_unload(r, &l));
+		CHECK(check_maps(p, NULL, path, &named) && !named);
+		opts.resolve = NULL;
+		CHECK(st_load(r, image, len, &opts, &l, err) == -ENOENT);
+		CHECK(!st_remote_end(r));
+		CHECK(!st_resume(s, NULL));
+	}
+	st_objects_free(objs);
+	st_proc_close(p);
+	free(image);
+	CHECK(answers(&t));
+	CHECK(finish(&t));
+}
+
+static void test_load(void)
+{
+	loads("target", true);
+}
+
+/* Any byte of the file may be wrong: a sentence, and nothing left mapped. */
+static void test_load_damaged(void)
+{
+	struct target t = start("target", "");
+	struct st_load_opts opts = { .size = sizeof(opts), .resolve = st_resolve_with_objects };
+	struct st_resolver resolver;
+	struct st_objects *objs;
+	char path[512], *image, *bad;
+	unsigned int seed = 3, loaded = 0;
+	struct st_remote *r;
+	struct st_stop *s;
+	struct st_proc *p;
+	size_t len;
+	int i, j;
+
+	NEED(!test_failed);
+	snprintf(path, sizeof(path), "%s/loadme.so", dir);
+	image = slurp(path, &len);
+	NEED(image && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
+	bad = malloc(len);
+	NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
+	resolver = (struct st_resolver){ objs, r };
+	opts.ctx = &resolver;
+	for (i = 0; i < 1500 && !test_failed; i++) {
+		size_t n = i % 5 ? len : rand_r(&seed) % len, limit = i % 2 ? 4096 : len;
+		struct st_loaded l;
+		unsigned long fn;
+		int ret;
+
+		memcpy(bad, image, len);
+		for (j = 0; j <= i % 4; j++)
+			bad[rand_r(&seed) % (i % 3 ? limit : 1024)] = rand_r(&seed);
+		*err = '\0';
+		ret = st_load(r, bad, n, &opts, &l, err);
+		st_image_symbol(bad, n, 0, "loaded_main", &fn);
+		if (!ret) {
+			loaded++;
+			CHECK(!st_unload(r, &l));
+		} else {
+			CHECK(ret < 0 && *err);
+		}
+	}
+	printf("  %u of %d damaged files could be loaded\n", loaded, i);
+	CHECK(!st_remote_end(r));
+	CHECK(!st_resume(s, NULL));
+	st_objects_free(objs);
+	st_proc_close(p);
+	free(image);
+	free(bad);
+	CHECK(answers(&t));
+	CHECK(finish(&t));
+}
+
+/* ---- where threads are */
+
+static void test_scan(void)
+{
+	struct target t = start("target", "pause,vector,mask");
+	struct st_objects *objs;
+	struct st_symbol pausing, vector, never;
+	struct st_proc *p;
+	int i, vectors = 0;
+
+	NEED(!test_failed && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
+	NEED(!st_object_symbol(&objs->object[0], "do_pause", NULL, &pausing));
+	NEED(!st_object_symbol(&objs->object[0], "do_vector", NULL, &vector));
+	NEED(!st_object_symbol(&objs->object[0], "do_semop", NULL, &never));
+	for (i = 0; i < 20; i++) {
+		struct st_range r[2] = { { pausing.addr, pausing.addr + pausing.size },
+					 { vector.addr, vector.addr + vector.size } };
+		struct st_range no = { never.addr, never.addr + never.size };
+		size_t j, pauses = 0;
+		struct st_stop *s;
+		struct st_hit hit;
+
+		NEED(!st_stop(p, 0, 1000, &s, err));
+		for (j = 0; j < st_stop_count(s); j++) {
+			struct st_thread *th = st_stop_thread(s, j);
+
+			/* In do_pause: its address is on the stack, the thread itself is in libc. */
+			pauses += st_scan(th, r, 1, &hit) == 1 && hit.where && hit.tid == st_thread_tid(th);
+			vectors += st_scan(th, r + 1, 1, &hit) == 1;
+			CHECK(st_scan(th, &no, 1, NULL) == 0);
+		}
+		CHECK(pauses == 1);
+		CHECK(!st_resume(s, NULL));
+		usleep(1000);
+	}
+	CHECK(vectors >= 20);
+	st_objects_free(objs);
+	st_proc_close(p);
+	CHECK(finish(&t));
+}
+
 /* ---- memory */
 
 static void test_edit(void)
@@ -910,6 +1104,9 @@ static const struct test {
 	{ "remote-seccomp", test_remote_seccomp },
 	{ "remote-call", test_remote_call },
 	{ "remote-files", test_remote_files },
+	{ "load", test_load },
+	{ "load-damaged", test_load_damaged },
+	{ "scan", test_scan },
 	{ "kill-blocked", test_kill_blocked },
 	{ "kill-busy", test_kill_busy },
 	{ "kill-call", test_kill_call },
