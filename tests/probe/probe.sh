@@ -52,6 +52,13 @@ probe() {
 	got=$?
 	if [ $got = "$want" ]; then ok; else bad "$name: exit status $got, not $want: $(cat "$T/err")"; fi
 }
+# A probe that prints, in the background: $tool
+printing() {
+	: >"$T/out"
+	"$ST" probe -p $TARGET 'p:x peek' >>"$T/out" 2>"$T/err" &
+	tool=$!
+	wait_for test -s "$T/out" || bad "the probe prints nothing: $(cat "$T/err")"
+}
 clean() { is "$1: status" "$("$ST" status -p "$TARGET" 2>&1)" ""; }
 
 start
@@ -159,9 +166,7 @@ probe "after a kill" 0 -n 3 'p:next shape'
 is "after a kill" "$(grep -c ': next: ' "$T/out")" 3
 clean "after a kill"
 
-"$ST" probe -p $TARGET 'p:x peek' >"$T/out" 2>"$T/err" &
-tool=$!
-wait_for test -s "$T/out"
+printing
 "$ST" detach -p $TARGET 2>"$T/detach"
 is "detach below a probe: exit status" $? 0
 wait $tool
@@ -174,9 +179,7 @@ is "detach: exit status" $? 0
 stop "all that"
 
 start
-"$ST" probe -p $TARGET 'p:x peek' >"$T/out" 2>"$T/err" &
-tool=$!
-wait_for test -s "$T/out"
+printing
 kill -USR2 $TARGET
 wait $tool
 is "exec: exit status" $? 0
@@ -185,18 +188,14 @@ probe "after exec" 0 -n 1 'p peek'
 stop exec
 
 start
-"$ST" probe -p $TARGET 'p:x peek' >"$T/out" 2>"$T/err" &
-tool=$!
-wait_for test -s "$T/out"
+printing
 stop "target ends"
 wait $tool
 is "target ends: exit status" $? 0
 like "target ends" "$T/err" "has exited"
 
 start
-"$ST" probe -p $TARGET 'p:x peek' >"$T/out" 2>"$T/err" &
-tool=$!
-wait_for test -s "$T/out"
+printing
 kill -KILL $TARGET
 wait $TARGET 2>/dev/null
 wait $tool
