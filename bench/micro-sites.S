@@ -46,6 +46,10 @@ nop_site nop_4
 nop_site nop_8
 nop_site settled
 
+/* Rows of peers.c. */
+nop_site uprobe_nop
+nop_site uretprobe
+
 /* No NOP: its first instructions move. Twice, for the cost without a hook. */
 .macro move_site name
 function \name
@@ -59,6 +63,7 @@ end \name
 .endm
 move_site move_rest
 move_site move_general
+move_site uprobe_push
 
 /* What a settled patch is compared with: a call of a function that is one jmp to another, written by hand. */
 function jump
@@ -80,95 +85,14 @@ function call_ret
 1:	ret
 end call_ret
 
-/*
- * The floor: entered by a call from the site, so that the return address is the first word above the frame.
- *
- *	rsp + 184	return address of the hooked function
- *	rsp + 176	return address into the site
- *	rsp ->		struct st_regs, 168 bytes, 8 of padding
- */
-.macro save_all
-	lea	-ST_FRAME(%rsp), %rsp
-	mov	%r15, ST_R15(%rsp)
-	mov	%r14, ST_R14(%rsp)
-	mov	%r13, ST_R13(%rsp)
-	mov	%r12, ST_R12(%rsp)
-	mov	%rbp, ST_RBP(%rsp)
-	mov	%rbx, ST_RBX(%rsp)
-	mov	%r11, ST_R11(%rsp)
-	mov	%r10, ST_R10(%rsp)
-	mov	%r9, ST_R9(%rsp)
-	mov	%r8, ST_R8(%rsp)
-	mov	%rax, ST_RAX(%rsp)
-	mov	%rcx, ST_RCX(%rsp)
-	mov	%rdx, ST_RDX(%rsp)
-	mov	%rsi, ST_RSI(%rsp)
-	mov	%rdi, ST_RDI(%rsp)
-	pushfq
-	popq	ST_EFLAGS(%rsp)
-	movq	$-1, ST_ORIG_RAX(%rsp)
-	movq	$0x33, ST_CS(%rsp)
-	movq	$0x2b, ST_SS(%rsp)
-	lea	ST_FRAME + 8(%rsp), %rcx
-	mov	%rcx, ST_RSP(%rsp)
-	mov	ST_FRAME(%rsp), %rdi
-	mov	%rdi, ST_RIP(%rsp)
-	sub	$5, %rdi
-	mov	ST_FRAME + 8(%rsp), %rsi
-	mov	%rsp, %rdx
-.endm
-.macro load_all
-	mov	ST_R15(%rsp), %r15
-	mov	ST_R14(%rsp), %r14
-	mov	ST_R13(%rsp), %r13
-	mov	ST_R12(%rsp), %r12
-	mov	ST_RBP(%rsp), %rbp
-	mov	ST_RBX(%rsp), %rbx
-	mov	ST_R11(%rsp), %r11
-	mov	ST_R10(%rsp), %r10
-	mov	ST_R9(%rsp), %r9
-	mov	ST_R8(%rsp), %r8
-	mov	ST_RAX(%rsp), %rax
-	mov	ST_RCX(%rsp), %rcx
-	mov	ST_RDX(%rsp), %rdx
-	mov	ST_RSI(%rsp), %rsi
-	mov	ST_RDI(%rsp), %rdi
-	lea	ST_FRAME(%rsp), %rsp
-	ret
-.endm
+#include <bench/floor.inc>
 
 .macro floor name popf
 function \name
 	call	1f
 	body
 	.balign	64
-1:	save_all
-	mov	%rsp, %rbx
-	mov	ST_EFLAGS(%rsp), %rbp
-	and	$-16, %rsp
-	call	floor_hook
-	mov	%rbx, %rsp
-	mov	ST_RIP(%rsp), %rcx
-	mov	%rcx, ST_FRAME(%rsp)
-.if \popf
-	pushq	ST_EFLAGS(%rsp)
-	popfq
-.else
-	cmp	ST_EFLAGS(%rsp), %rbp
-	jne	2f
-	mov	%rbp, %rax
-	shr	$11, %eax
-	and	$1, %eax
-	mov	%ebp, %ecx
-	movb	%cl, %ah
-	add	$0x7f, %al
-	sahf
-	jmp	3f
-2:	pushq	ST_EFLAGS(%rsp)
-	popfq
-3:
-.endif
-	load_all
+1:	floor_code \popf
 end \name
 .endm
 floor floor_sahf 0

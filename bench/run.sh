@@ -22,6 +22,7 @@ TOOL=$BUILD/sidetrack
 LIB=$BUILD/engine/libsidetrack.a
 CFLAGS="-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I$ROOT/include -I$ROOT -I$HERE"
 PARTS='micro batch rest every attach peers insns'
+. "$HERE/sqlite.sh"
 
 # The CPU that is measured on: the last; the other threads of a measurement go to the first.
 CPU=$(($(nproc) - 1))
@@ -101,30 +102,108 @@ machine()
 	package_version gcc
 }
 
-build_micro()
+# What the rows of part_micro, part_batch and part_peers share.
+build_hooks()
 {
-	gcc $CFLAGS -mgeneral-regs-only -c "$HERE/micro-hooks.c" -o "$WORK/micro-hooks.o" &&
-		gcc $CFLAGS -fcf-protection=none "$HERE/micro.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" "$LIB" \
-			-lpthread -o "$WORK/micro" &&
-		gcc $CFLAGS "$HERE/batch.c" "$HERE/batch-sites.S" "$WORK/micro-hooks.o" "$LIB" \
-			-Wl,--wrap=st_text_edit -lpthread -o "$WORK/batch"
+	gcc $CFLAGS -mgeneral-regs-only -c "$HERE/micro-hooks.c" -o "$WORK/micro-hooks.o"
 }
 
 part_micro()
 {
-	build_micro || return
-	gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" \
-		"$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
-	if [ -x "$TOOL" ]; then
-		"$WORK/micro" "$CPU" "$(often 200 2000)" "$TOOL" "$WORK/micro-patch.so" >>"$OUT"
-	else
-		"$WORK/micro" "$CPU" "$(often 200 2000)" >>"$OUT"
-	fi
+	local patch=()
+
+	build_hooks &&
+		gcc $CFLAGS -fcf-protection=none "$HERE/micro.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" "$LIB" \
+			-lpthread -o "$WORK/micro" &&
+		gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" \
+			"$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
+	[ ! -x "$TOOL" ] || patch=("$TOOL" "$WORK/micro-patch.so")
+	"$WORK/micro" "$CPU" "$(often 200 4000)" "${patch[@]}" >>"$OUT"
 }
 
 part_batch()
 {
-	build_micro && "$WORK/batch" "$CPU" "$(often 10 60)" >>"$OUT"
+	build_hooks &&
+		gcc $CFLAGS "$HERE/batch.c" "$HERE/batch-sites.S" "$WORK/micro-hooks.o" "$LIB" -Wl,--wrap=st_text_edit \
+			-lpthread -o "$WORK/batch" &&
+		"$WORK/batch" "$CPU" "$(often 10 100)" >>"$OUT"
+}
+
+part_rest()
+{
+	sqlite_source && sqlite_build plain && sqlite_build mnop -pg -mfentry -mnop-mcount &&
+		sqlite_build pfe5 -fpatchable-function-entry=5 || return
+	version sqlite "$(cat "$SQLITE/version")"
+	package_version lld
+	"$HERE/rest.py" "$SQLITE" "$CPU" "$(often 3 12)" "$(often 2 7)" "$(often 5 10)" >>"$OUT"
+}
+
+part_every()
+{
+	sqlite_source && sqlite_build plain && sqlite_build mnop -pg -mfentry -mnop-mcount &&
+		sqlite_build fentry -pg -mfentry || return
+	for build in plain mnop; do
+		gcc -no-pie "$SQLITE/$build"/*.o -lm -o "$SQLITE/speedtest1-$build" || return
+	done
+	gcc -no-pie "$SQLITE"/fentry/*.o -I"$ROOT" "$HERE/every-floor.S" -lm -o "$SQLITE/speedtest1-fentry" &&
+		gcc $CFLAGS -fPIC -mgeneral-regs-only -c "$HERE/every-hook.c" -o "$WORK/every-hook.o" &&
+		gcc $CFLAGS -fPIC -shared "$HERE/every.c" "$WORK/every-hook.o" "$LIB" -lpthread -o "$WORK/every.so" || return
+	"$HERE/every.py" "$SQLITE" "$WORK/every.so" "$CPU" "$(often 3 15)" "$(often 5 10)" >>"$OUT"
+}
+
+part_attach()
+{
+	if [ ! -x "$TOOL" ]; then
+		unavailable "the tool is not built ($TOOL)" attach/all
+		return
+	fi
+	package_version redis-server
+	"$HERE/attach.py" "$TOOL" "$(often 3 10)" >>"$OUT"
+}
+
+part_peers()
+{
+	build_hooks &&
+		gcc $CFLAGS -fno-pie -pg -mfentry -mnop-mcount -c "$HERE/peers-targets.c" -o "$WORK/peers-targets.o" &&
+		gcc $CFLAGS -no-pie -fno-pie -fcf-protection=none "$HERE/peers.c" "$HERE/micro-sites.S" \
+			"$WORK/peers-targets.o" "$WORK/micro-hooks.o" "$LIB" -lpthread -o "$WORK/peers" || return
+	# With clang's runtime in a process of its own: it patches sleds of its own kind.
+	rm -f "$WORK/peers-xray"
+	clang -O2 -g -fno-pie -fxray-instrument -c "$HERE/peers-xray.c" -o "$WORK/peers-xray.o" &&
+		gcc $CFLAGS -fno-pie -fcf-protection=none -DWITH_XRAY -c "$HERE/peers.c" -o "$WORK/peers-main.o" &&
+		clang -no-pie -fxray-instrument -I"$ROOT" "$WORK/peers-main.o" "$WORK/peers-xray.o" "$HERE/micro-sites.S" \
+			"$WORK/peers-targets.o" "$WORK/micro-hooks.o" "$LIB" -lpthread -o "$WORK/peers-xray"
+	[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing
+	package_version bpftrace
+	package_version uftrace
+	package_version clang
+	"$HERE/peers.py" "$WORK/peers" "$WORK/peers-xray" "$CPU" "$(often 50 400)" >>"$OUT"
+}
+
+# insns_of ARCH ISA QEMU FLAGS…
+insns_of()
+{
+	local arch=$1 isa=$2 qemu=$3 gcc sysroot=$BUILD/sysroot/$1 lib=$BUILD/$1/engine/libsidetrack.a
+
+	shift 3
+	gcc=$(gnu_triplet "$arch")-gcc
+	"$gcc" --sysroot="$sysroot" $CFLAGS "$@" -mgeneral-regs-only -c "$HERE/micro-hooks.c" -o "$WORK/hooks-$isa.o" &&
+		"$gcc" --sysroot="$sysroot" $CFLAGS "$@" "$HERE/insns.c" "$WORK/hooks-$isa.o" "$lib" -lpthread \
+			-o "$WORK/insns-$isa" || {
+		unavailable "it could not be built" "insns/$isa-nop-general"
+		return
+	}
+	"$HERE/insns.py" "$isa" "$WORK/count.so" "$qemu" "$sysroot" "$WORK/insns-$isa" >>"$OUT"
+}
+
+part_insns()
+{
+	gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden "$HERE/count.c" -o "$WORK/count.so" || return
+	"$ROOT/dev" build arm64 && "$ROOT/dev" build arm || return
+	package_version qemu-user
+	insns_of arm64 a64 qemu-aarch64
+	insns_of arm a32 qemu-arm -marm
+	insns_of arm t32 qemu-arm -mthumb
 }
 
 mkdir -p "$WORK"

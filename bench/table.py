@@ -12,7 +12,7 @@ import sys
 
 
 class Row:
-    """key: in RESULTS; goal: in words; limit(rows): is it met?"""
+    """key: in RESULTS; goal: in words, for the median; limit(rows): is it met?"""
 
     def __init__(self, key, label, goal="", limit=None):
         self.key, self.label, self.goal, self.limit = key, label, goal, limit
@@ -27,10 +27,25 @@ def at_most(key, most):
     return lambda rows: rows[key]["med"] <= most
 
 
-# title, unit, the rows that ratios are given to, rows
+def ratio(base):
+    """A column: the row's median over that of another row of the same run."""
+    return lambda r, rows: r["med"] / rows[base]["med"]
+
+
+def field(name):
+    return lambda r, rows: r[name]
+
+
+def over(name):
+    """The row's median over a figure that was measured in the same process."""
+    return lambda r, rows: r["med"] / r[name]
+
+
+# title, columns, rows
 SECTIONS = [
-    ("One call of a hooked function, x86-64", "ns",
-     [("x floor", "micro/floor_sahf"), ("x plain", "micro/plain")], [
+    ("One call of a hooked function, x86-64, in ns",
+     [("median", field("med")), ("least", field("min")), ("x floor", ratio("micro/floor_sahf")),
+      ("x plain", ratio("micro/plain"))], [
          Row("micro/plain", "plain call and return"),
          Row("micro/nop_rest", "at rest: one 5-byte NOP", "plain", times("micro/nop_rest", "micro/plain", 1.02)),
          Row("micro/call_ret", "call to a ret"),
@@ -52,22 +67,62 @@ SECTIONS = [
          Row("micro/jump", "call of a jmp, by hand"),
          Row("micro/settled", "settled patch", "= call of a jmp", times("micro/settled", "micro/jump", 1.02)),
      ]),
-    ("Hooking 20,000 sites in one batch, a second thread running through them", "ns a site", [
-        ("x floor", "batch/floor_hook")], [
-        Row("batch/floor_hook", "floor: the same protocol and nothing else, on"),
-        Row("batch/floor_unhook", "floor, off"),
-        Row("batch/nop_first", "NOP sites, the first time: planned, stubs written"),
-        Row("batch/nop_hook", "NOP sites, hook", "<= 10 ns", at_most("batch/nop_hook", 10)),
-        Row("batch/nop_hook_text", "  of it, the change of the code"),
-        Row("batch/nop_unhook", "NOP sites, unhook", "<= 10 ns", at_most("batch/nop_unhook", 10)),
-        Row("batch/nop_unhook_text", "  of it, the change of the code"),
-        Row("batch/move_first", "moved prologues, the first time"),
-        Row("batch/move_hook", "moved prologues (threads stopped), hook"),
-        Row("batch/move_hook_text", "  of it, the change of the code"),
-        Row("batch/move_unhook", "moved prologues, unhook"),
-        Row("batch/move_unhook_text", "  of it, the change of the code"),
-    ]),
+    ("20,000 sites in one batch, a second thread running through them, in ns a site",
+     [("median", field("med")), ("least", field("min")), ("x floor", ratio("batch/floor_hook"))], [
+         Row("batch/floor_hook", "floor: the same protocol and nothing else, on"),
+         Row("batch/floor_unhook", "floor, off"),
+         Row("batch/nop_first", "NOP sites, the first time: planned, stubs written"),
+         Row("batch/nop_hook", "NOP sites, hook", "<= 10 ns", at_most("batch/nop_hook", 10)),
+         Row("batch/nop_hook_text", "- of it, the change of the code"),
+         Row("batch/nop_unhook", "NOP sites, unhook", "<= 10 ns", at_most("batch/nop_unhook", 10)),
+         Row("batch/nop_unhook_text", "- of it, the change of the code"),
+         Row("batch/move_first", "moved prologues, the first time"),
+         Row("batch/move_hook", "moved prologues (threads stopped), hook"),
+         Row("batch/move_hook_text", "- of it, the change of the code"),
+         Row("batch/move_unhook", "moved prologues, unhook"),
+         Row("batch/move_unhook_text", "- of it, the change of the code"),
+     ]),
+    ("At rest: time of sqlite's speedtest1 as a ratio to the build without, over link orders",
+     [("mean", field("mean")), ("sd", field("sd")), ("least", field("least")), ("most", field("most"))], [
+         Row("rest/plain", "without"),
+         Row("rest/plain2", "without, again: the noise"),
+         Row("rest/mnop", "one 5-byte NOP: -pg -mfentry -mnop-mcount", "<= 1.02, or within noise",
+             lambda rows: rows["rest/mnop"]["mean"] <= 1.02 or
+             abs(rows["rest/mnop"]["mean"] - 1) <= rows["rest/mnop"]["sd"]),
+         Row("rest/pfe5", "five NOPs of a byte: -fpatchable-function-entry=5"),
+     ]),
+    ("A real program, sqlite's speedtest1, with every function hooked: extra ns a call",
+     [("median", field("med")), ("least", field("min")), ("x floor", ratio("every/floor"))], [
+         Row("every/floor", "floor: every function calls it"),
+         Row("every/nop", "hook that counts, NOP sites", "<= 5 ns", at_most("every/nop", 5)),
+         Row("every/move", "hook that counts, prologues moved"),
+     ]),
+    ("A stock redis-server under load, from outside, in ms",
+     [("median", field("med")), ("least", field("min"))], [
+         Row("attach/list", "attach and list"),
+         Row("attach/probe", "hook all, one hit, unhook"),
+         Row("attach/detach", "detach"),
+         Row("attach/all", "together", "<= 1000", at_most("attach/all", 1000)),
+     ]),
+    ("Peers, in ns a call; the floor, a plain call and our hook are from the same process",
+     [("median", field("med")), ("least", field("min")), ("x floor", over("floor")), ("x plain", over("plain")),
+      ("x our hook", over("ours"))], [
+         Row("peers/uprobe_nop", "bpftrace uprobe, at a 5-byte NOP"),
+         Row("peers/uprobe_push", "bpftrace uprobe, at a push"),
+         Row("peers/uretprobe", "bpftrace uretprobe"),
+         Row("peers/uftrace", "uftrace -P, entry and exit recorded"),
+         Row("peers/xray", "LLVM XRay, empty handler, entry and exit"),
+     ]),
+    ("Instructions, counted under QEMU, of the hook alone",
+     [("extra", field("extra")), ("with the call", field("med"))], [
+         Row(f"insns/{isa}-{how}", f"{name}, {words}")
+         for isa, name in [("a64", "AArch64"), ("a32", "A32"), ("t32", "T32")]
+         for how, words in [("nop-rest", "at rest"), ("nop-general", "hook, general registers"),
+                            ("nop-vector", "hook that may use vector state"),
+                            ("move-general", "hook, first instruction moved")]]),
 ]
+# Read, not shown.
+HIDDEN = {f"insns/{isa}-move-rest" for isa in ("a64", "a32", "t32")}
 
 
 def read(path):
@@ -86,17 +141,19 @@ def read(path):
 
 
 def number(x):
-    return f"{x:.2f}" if x < 100 else f"{x:,.0f}"
+    return f"{x:.3f}" if x < 2 else f"{x:.2f}" if x < 100 else f"{x:,.0f}"
 
 
-def cells(row, bases, rows):
+def cells(row, columns, rows):
     r = rows[row.key]
     if "unavailable" in r:
         return None
-    out = [number(r["med"]), number(r["min"])]
-    for _, base in bases:
-        b = rows.get(base, {})
-        out.append(f'{r["med"] / b["med"]:.2f}' if "med" in b else "-")
+    out = []
+    for _, value in columns:
+        try:
+            out.append(number(value(r, rows)))
+        except (KeyError, ZeroDivisionError):
+            out.append("-")
     met = ""
     if row.limit:
         try:
@@ -111,25 +168,25 @@ def main():
     rows, notes, versions, head = read([a for a in sys.argv[1:] if not a.startswith("--")][0])
     print(f'{head.get("machine", "?")}; load {head.get("load", "?")}; {head.get("commit", "?")}')
     print(", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
-    known = set()
-    for title, unit, bases, wanted in SECTIONS:
+    known = set(HIDDEN)
+    for title, columns, wanted in SECTIONS:
         known.update(row.key for row in wanted)
         wanted = [row for row in wanted if row.key in rows]
         if not wanted:
             continue
-        names = [title, unit + " (median)", "least"] + [name for name, _ in bases] + ["goal", "met"]
+        names = [title] + [name for name, _ in columns] + ["goal", "met"]
         lines, remarks = [], []
         for row in wanted:
             label = row.label
             if row.key in notes:
                 remarks.append(notes[row.key])
                 label += f" [{len(remarks)}]"
-            c = cells(row, bases, rows)
+            c = cells(row, columns, rows)
             lines.append([label] + (c or [f'not available: {rows[row.key]["unavailable"]}']))
         print()
         if markdown:
             print("| " + " | ".join(names) + " |")
-            print("|---|" + "---:|" * (2 + len(bases)) + "---|---|")
+            print("|---|" + "---:|" * len(columns) + "---|---|")
             for line in lines:
                 print("| " + " | ".join(line + [""] * (len(names) - len(line))) + " |")
         else:
