@@ -11,6 +11,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -258,8 +259,9 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 	const char *path = info->dlpi_name && *info->dlpi_name ? info->dlpi_name : "/proc/self/exe";
 	char link[4096];
 	struct st_object *o, **known;
+	struct stat st, named;
+	const char *started;
 	struct image f;
-	struct stat st;
 	ssize_t n;
 
 	(void)size;
@@ -276,7 +278,11 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 		close_image(&f);
 		return 0;
 	}
-	if (!*info->dlpi_name && (n = readlink(path, link, sizeof(link) - 1)) > 0) {
+	/* The program goes by the name it was started with, where that is another name of the same file. */
+	started = (const char *)getauxval(AT_EXECFN);
+	if (!*info->dlpi_name && started && !stat(started, &named) && named.st_ino == st.st_ino && named.st_dev == st.st_dev) {
+		path = started;
+	} else if (!*info->dlpi_name && (n = readlink(path, link, sizeof(link) - 1)) > 0) {
 		link[n] = 0;
 		path = link;
 	}

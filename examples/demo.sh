@@ -85,8 +85,8 @@ functions=$(wc -l <"$work/functions")
 refused=$(grep -c ' no: ' "$work/functions" || true)
 
 step "2. probes: functions that run under this load, and their arguments"
-run "$sidetrack" probe -p "$redis" -n "$hits" 'p:lookup redis-server:lookupKeyReadWithFlags db=$arg1 key=$arg2 flags=$arg3:s32' \
-	'p:reply redis-server:addReplyProto text=$arg2:string len=$arg3:u64' >"$work/probe"
+run "$sidetrack" probe -p "$redis" -n "$hits" 'p:command redis-server:processCommand client=$arg1' \
+	'p:find redis-server:dictFind dict=$arg1 key=$arg2:string' >"$work/probe"
 head -n 8 "$work/probe"
 echo "... $(wc -l <"$work/probe") lines"
 

@@ -6,6 +6,7 @@
 #include "process/symbols.h"
 #include <elf.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +222,31 @@ no:
 	return 0;
 }
 
+/*
+ * The program goes by the name it was started with, where that is another name of the same file: Debian's redis-server is a link
+ * to redis-check-rdb. The name is kept behind the path.
+ */
+static void name_as_started(struct st_objects *objs, struct st_object *obj)
+{
+	char started[PATH_MAX], path[PATH_MAX + 64], *both;
+	const char *name;
+	struct stat st;
+
+	if (st_mem_read_string(objs->proc, st_proc_auxv(objs->proc, AT_EXECFN), started, sizeof(started)) <= 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/%s%s", objs->proc->tid, started[0] == '/' ? "root" : "cwd/", started);
+	name = strrchr(started, '/') ? strrchr(started, '/') + 1 : started;
+	if (stat(path, &st) || st.st_ino != obj->priv->inode || !*name)
+		return;
+	both = malloc(strlen(obj->path) + strlen(name) + 2);
+	if (!both)
+		return;
+	strcpy(both, obj->path);
+	obj->name = strcpy(both + strlen(both) + 1, name);
+	free((char *)obj->path);
+	obj->path = both;
+}
+
 static void set_flags(struct st_objects *objs)
 {
 	unsigned long phdr = st_proc_auxv(objs->proc, AT_PHDR), base = st_proc_auxv(objs->proc, AT_BASE);
@@ -232,6 +258,8 @@ static void set_flags(struct st_objects *objs)
 
 		if (phdr >= obj->lo && phdr < obj->hi)
 			obj->flags |= ST_OBJECT_EXE;
+		if (obj->flags & ST_OBJECT_EXE)
+			name_as_started(objs, obj);
 		if (base && base == obj->lo)
 			obj->flags |= ST_OBJECT_INTERP;
 		if (obj->lo == vdso || !strcmp(obj->path, "[vdso]"))
