@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 
 sidetrack=$BUILD/sidetrack
 port=${DEMO_PORT:-7391}
-hits=${DEMO_HITS:-20}
+hits=${DEMO_HITS:-400}
 work=$(mktemp -d "${TMPDIR:-/tmp}/sidetrack-demo.XXXXXX")
 redis= bench= load=
 
@@ -25,6 +25,7 @@ finish()
 	rm -rf "$work"
 }
 trap finish EXIT
+exec 3>&1
 
 step()
 {
@@ -33,7 +34,7 @@ step()
 
 run()
 {
-	printf '$ %s\n' "$*" | sed "s#$BUILD/##; s#$work/##g; s#$here/##g"
+	printf '$ %s\n' "${*@Q}" | sed -E "s#'([A-Za-z0-9_./=-]+)'#\1#g" | sed "s#$BUILD/##; s#$work/##g; s#$here/##g" >&3
 	"$@"
 }
 
@@ -78,7 +79,8 @@ sleep 0.5
 began=$(now_ms)
 
 step "1. attach; what can be hooked?"
-run "$sidetrack" functions -p "$redis" 'redis-server:*' 2>"$work/summary" | tee "$work/functions" | head -n 5
+run "$sidetrack" functions -p "$redis" 'redis-server:*' >"$work/functions" 2>"$work/summary"
+head -n 5 "$work/functions"
 echo "..."
 cat "$work/summary"
 functions=$(wc -l <"$work/functions")
@@ -87,7 +89,9 @@ refused=$(grep -c ' no: ' "$work/functions" || true)
 step "2. probes: functions that run under this load, and their arguments"
 run "$sidetrack" probe -p "$redis" -n "$hits" 'p:command redis-server:processCommand client=$arg1' \
 	'p:find redis-server:dictFind dict=$arg1 key=$arg2:string' >"$work/probe"
-head -n 8 "$work/probe"
+for name in command find; do
+	grep -m 4 " $name: " "$work/probe" || die "no hit of $name"
+done
 echo "... $(wc -l <"$work/probe") lines"
 
 step "3. replace pingCommand, by a patch compiled on the spot"
