@@ -680,7 +680,7 @@ int st_remote_end(struct st_remote *r)
 		/* Until the registers are set the thread is in the loop, whose frame has the mask. */
 		if (!ret)
 			ret = set_mask(r, r->saved.sigmask);
-		if (!ret && r->called)
+		if (!ret && (r->called || st_arch_syscall_drops_fp(&r->saved)))
 			ret = st_arch_set_fp(r->thread->tid, &r->saved);
 	}
 	if (!r->dead) {

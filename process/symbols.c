@@ -592,10 +592,13 @@ static void load(struct st_object *obj)
 		priv->ntext = priv->nplt = 0;
 		read_dynamic(&r);
 	}
-	qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);
-	qsort(r.mark, r.nmark, sizeof(*r.mark), mark_order);
+	if (priv->ntext)
+		qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);
+	if (r.nmark)
+		qsort(r.mark, r.nmark, sizeof(*r.mark), mark_order);
 	make_functions(&r);
-	qsort(priv->sym, priv->nsym, sizeof(*priv->sym), symbol_order);
+	if (priv->nsym)
+		qsort(priv->sym, priv->nsym, sizeof(*priv->sym), symbol_order);
 	if (r.failed)
 		obj->why = "not all of its symbols could be read: out of memory";
 	free(r.mark);

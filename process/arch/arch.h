@@ -46,6 +46,9 @@ int st_arch_set(pid_t tid, const struct st_regs *regs);
 int st_arch_get_fp(pid_t tid, struct st_saved *saved);
 int st_arch_set_fp(pid_t tid, const struct st_saved *saved);
 
+/* Does a system call lose any of it? */
+bool st_arch_syscall_drops_fp(const struct st_saved *saved);
+
 /*
  * A thread in a stop: where it will really go on when a system call is to be made again, and the way back. Only x86
  * leaves that decision open during the stop.

@@ -73,6 +73,12 @@ int st_arch_set_fp(pid_t tid, const struct st_saved *saved)
 	return ptrace(PTRACE_SETREGSET, tid, saved->fp_len > 512 ? NT_X86_XSTATE : NT_PRFPREG, &iov) ? -errno : 0;
 }
 
+bool st_arch_syscall_drops_fp(const struct st_saved *saved)
+{
+	(void)saved;
+	return false;
+}
+
 /* Will the kernel make a system call again when this thread goes on? (arch_do_signal_or_restart()) */
 static bool restarts(const struct st_regs *regs)
 {
