@@ -22,7 +22,7 @@
 #define ST_PROBES_MAX	1024
 #define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
-#define ST_SITE_HOOKS	7			/* hooks on one site */
+#define ST_SITE_HOOKS_MAX	7			/* hooks on one site */
 #define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
 #define ST_FETCH_MAX	16			/* fetchargs a probe */
 #define ST_DEREF_MAX	6
@@ -55,7 +55,7 @@ struct st_ctl_site {
 	uint16_t map[ST_INSNS_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];
 	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when changed */
-	unsigned long list[ST_SITE_HOOKS + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
+	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
 };
 
 /* ---- probes ---- */

@@ -284,6 +284,8 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 	struct st_rec *rec;
 	struct hit hit;
 
+	if (__builtin_expect(probe->state != ST_PROBE_ON, 0))
+		return;
 	__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
 	if (probe->flags & ST_PROBE_COUNT_ONLY)
 		return;

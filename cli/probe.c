@@ -109,6 +109,7 @@ static int open_target(struct run *r, int pid, char **texts)
 		if (note[0])
 			cli_say("probe: %s", note);
 	}
+	st_target_start(t);
 	r->targets[r->ntargets++] = t;
 	return CLI_DONE;
 }

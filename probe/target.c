@@ -95,6 +95,14 @@ uint64_t st_start_time(int pid)
 	return start;
 }
 
+void st_target_start(struct st_target *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nprobes; i++)
+		__atomic_store_n(&t->ctl->probe_rec[t->probes[i].index].state, ST_PROBE_ON, __ATOMIC_RELEASE);
+}
+
 int st_target_pid(const struct st_target *t)
 {
 	return t->pid;
@@ -434,7 +442,6 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 		goto out;
 	}
 	rec->sites = (uint64_t)ret;
-	__atomic_store_n(&rec->state, ST_PROBE_ON, __ATOMIC_RELEASE);
 	t->nprobes++;		/* from here on it is closed with the others */
 	if (keep_places(p, &m, note))
 		goto no_memory;

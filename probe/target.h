@@ -40,6 +40,9 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 int st_target_add(struct st_target *target, const struct st_spec *spec, const char *text,
 		  char note[ST_ERR_MAX], char err[ST_ERR_MAX]);
 
+/* From here on hits count: of all probes at once, so that the first hits are not those of the first probe alone. */
+void st_target_start(struct st_target *target);
+
 /* The next hit of our probes, or false. @hit points into the target until the next call. */
 bool st_target_next(struct st_target *target, struct st_probe_hit *hit);
 
