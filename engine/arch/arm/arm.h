@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of this folder share: a small assembler for stubs, and moving one instruction into one. All addresses
- * are the target's, 32 bits wide whatever runs this code. "DDI0406C" is the ARMv7-A/R Architecture Reference Manual.
+ * What the files of this folder share: a small assembler for stubs, and moving one instruction into
+ * one. All addresses are the target's, 32 bits wide whatever runs this code. "DDI0406C" is the
+ * ARMv7-A/R Architecture Reference Manual.
  */
 #ifndef ST_ENGINE_ARCH_ARM_H
 #define ST_ENGINE_ARCH_ARM_H
@@ -10,24 +11,27 @@
 #include <stdint.h>
 #include <engine/arch.h>
 
-#define ARM_AL		14	/* the condition "always" */
-#define ARM_SP		13
-#define ARM_LR		14
-#define ARM_PC		15
-
-/* site, entry, the jump back, and at most two for each displaced instruction that is not a plain copy */
-#define ARM_LITERALS	16
+#define ARM_AL 14 /* the condition "always" */
+#define ARM_SP 13
+#define ARM_LR 14
+#define ARM_PC 15
 
 /*
- * Code being written. Literals are collected and placed behind it by arm_literals(), within the 4 KiB that a load
- * relative to pc reaches.
+ * site, entry, the jump back, and at most two for each displaced instruction that is not a plain
+ * copy
+ */
+#define ARM_LITERALS 16
+
+/*
+ * Code being written. Literals are collected and placed behind it by arm_literals(), within the 4
+ * KiB that a load relative to pc reaches.
  */
 struct arm_code {
-	uint8_t *buf;	/* ST_STUB_MAX bytes */
-	uint32_t at;	/* the address buf will have, a multiple of 4 */
+	uint8_t *buf; /* ST_STUB_MAX bytes */
+	uint32_t at;  /* the address buf will have, a multiple of 4 */
 	uint16_t len;
 	bool thumb;
-	bool full;	/* something did not fit */
+	bool full; /* something did not fit */
 	uint8_t literals;
 	struct {
 		uint16_t insn;
@@ -37,7 +41,7 @@ struct arm_code {
 
 void arm_begin(struct arm_code *c, uint8_t *buf, uint32_t at, bool thumb);
 void arm_put16(struct arm_code *c, uint16_t insn);
-void arm_put32(struct arm_code *c, uint32_t insn);	/* T32: first halfword in the upper half */
+void arm_put32(struct arm_code *c, uint32_t insn); /* T32: first halfword in the upper half */
 void arm_load(struct arm_code *c, unsigned int cond, unsigned int reg, uint32_t value);
 void arm_goto(struct arm_code *c, unsigned int cond, uint32_t to);
 void arm_literals(struct arm_code *c);
@@ -70,9 +74,9 @@ struct arm_insn {
 };
 
 /*
- * Append code to @c that does at c->at what the instruction does at its own address: same registers, flags and memory,
- * control goes on behind the code if it would behind the instruction. May use the stack below sp, moving sp first.
- * Returns NULL, or the reason why not.
+ * Append code to @c that does at c->at what the instruction does at its own address: same
+ * registers, flags and memory, control goes on behind the code if it would behind the instruction.
+ * May use the stack below sp, moving sp first. Returns NULL, or the reason why not.
  */
 const char *arm_move(struct arm_code *c, struct arm_insn *insn);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the stubs of 32-bit ARM lead: from a site to its hooks and on, with every register as the hooks left it.
+ * Where the stubs of 32-bit ARM lead: from a site to its hooks and on, with every register as the
+ * hooks left it.
  *
- * A32 code, for Thumb sites too: only A32's LDM loads all sixteen registers, sp and pc among them, in one instruction, so
- * that the way out needs no register and nothing below sp. No dynamic relocation, no symbol from outside but st_dispatch.
+ * A32 code, for Thumb sites too: only A32's LDM loads all sixteen registers, sp and pc among them,
+ * in one instruction, so that the way out needs no register and nothing below sp. No dynamic
+ * relocation, no symbol from outside but st_dispatch.
  */
 #include <engine/site.h>
 
@@ -92,8 +94,8 @@ st_entry:
 	str	r2, [sp, #REGS_PC]
 	msr	apsr_nzcvqg, r3
 	/*
-	 * sp in the list of an LDM is deprecated but defined as long as there is no write-back (DDI0406C A8.8.58); all
-	 * words are read before sp changes, wherever the hooks put it.
+	 * sp in the list of an LDM is deprecated but defined as long as there is no write-back
+	 * (DDI0406C A8.8.58); all words are read before sp changes, wherever the hooks put it.
 	 */
 	ldm	sp, {r0-r12, sp, lr, pc}
 	.cfi_endproc
@@ -109,7 +111,8 @@ st_entry:
  *	r4		FPSCR
  *	r5		how many registers there are: 0, 16 or 32
  *
- * d8 to d15 are the hooks' to preserve, as r4 to r11 are (AAPCS32, 6.1.2.1). A push moves sp in the same instruction.
+ * d8 to d15 are the hooks' to preserve, as r4 to r11 are (AAPCS32, 6.1.2.1). A push moves sp in
+ * the same instruction.
  */
 	.p2align 4
 	.global	st_dispatch_vector
@@ -149,9 +152,10 @@ st_dispatch_vector:
 .Lend:
 
 /*
- * Unwinding, for exceptions and backtraces that start in a hook (EHABI32 6 and 10.3, personality routine 0 inline): the
- * caller of st_entry is the hooked function's caller, since at its entry the function has no frame yet. Written by hand
- * because .fnstart adds a reference to the C++ runtime, which what runs in a foreign process does not have.
+ * Unwinding, for exceptions and backtraces that start in a hook (EHABI32 6 and 10.3, personality
+ * routine 0 inline): the caller of st_entry is the hooked function's caller, since at its entry
+ * the function has no frame yet. Written by hand because .fnstart adds a reference to the C++
+ * runtime, which what runs in a foreign process does not have.
  */
 	.section .ARM.exidx, "ao", %0x70000001, .text
 	.reloc	., R_ARM_PREL31, st_entry

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a program that was compiled with -pg calls at each entry: "push {lr}; bl __gnu_mcount_nc". Gives lr back from the
- * stack and returns, changing no register: the C library's own uses r12 up, which is a nested function's static chain.
+ * What a program that was compiled with -pg calls at each entry: "push {lr}; bl __gnu_mcount_nc".
+ * Gives lr back from the stack and returns, changing no register: the C library's own uses r12 up,
+ * which is a nested function's static chain.
  */
 	.syntax	unified
 	.arch	armv7-a

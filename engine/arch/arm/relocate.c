@@ -2,21 +2,25 @@
 /*
  * Moves one A32 or T32 instruction to another address.
  *
- * The rule: an instruction is moved only if a row of the tables below knows it and what it does with pc; everything else
- * is refused. What a row does not mention is not pc-relative. No register and no flag is used up: r12 is the static
- * chain of nested functions at entry, so where a register is needed that the instruction does not overwrite anyway, one
- * is saved on the stack, sp moved first so that a signal handler does no harm.
+ * The rule: an instruction is moved only if a row of the tables below knows it and what it does
+ * with pc; everything else is refused. What a row does not mention is not pc-relative. No register
+ * and no flag is used up: r12 is the static chain of nested functions at entry, so where a register
+ * is needed that the instruction does not overwrite anyway, one is saved on the stack, sp moved
+ * first so that a signal handler does no harm.
  *
- * Encodings: DDI0406C chapters A5 (A32), A6 (T32) and A7 (VFP and Advanced SIMD), and the few of ARMv8 that compilers emit.
+ * Encodings: DDI0406C chapters A5 (A32), A6 (T32) and A7 (VFP and Advanced SIMD), and the few of
+ * ARMv8 that compilers emit.
  */
 #include "arm.h"
 
 static const char unknown[] = "an instruction that is not known";
 static const char stores_pc[] = "an instruction that stores pc";
-static const char exclusive[] = "a store-exclusive: a hook before it would break the exclusive access";
+static const char exclusive[] =
+	"a store-exclusive: a hook before it would break the exclusive access";
 static const char computed[] = "a jump computed from pc";
 static const char privileged[] = "an instruction of the system";
-static const char endianness[] = "an instruction that changes the byte order or the processor's mode";
+static const char endianness[] =
+	"an instruction that changes the byte order or the processor's mode";
 static const char breakpoint[] = "a breakpoint, or an instruction that is undefined for ever";
 static const char pc_operand[] = "an instruction that uses pc where the architecture allows none";
 static const char sp_and_pc[] = "an instruction that uses both sp and pc";
@@ -72,7 +76,10 @@ void arm_put32(struct arm_code *c, uint32_t insn)
 	}
 }
 
-/* LDR (literal): @reg = @value; into pc it is a jump that takes the state from bit 0 (DDI0406C A8.8.64). */
+/*
+ * LDR (literal): @reg = @value; into pc it is a jump that takes the state from bit 0 (DDI0406C
+ * A8.8.64).
+ */
 void arm_load(struct arm_code *c, unsigned int cond, unsigned int reg, uint32_t value)
 {
 	if (c->literals == ARM_LITERALS) {
@@ -113,8 +120,8 @@ void arm_goto(struct arm_code *c, unsigned int cond, uint32_t to)
 	uint32_t b = 0;
 
 	if ((to & 1) == c->thumb)
-		b = c->thumb ? arm_t32_branch(c->at + c->len, to - 1) :
-			       arm_a32_branch(cond, c->at + c->len, to);
+		b = c->thumb ? arm_t32_branch(c->at + c->len, to - 1)
+			     : arm_a32_branch(cond, c->at + c->len, to);
 	if (b)
 		arm_put32(c, b);
 	else
@@ -137,7 +144,10 @@ void arm_literals(struct arm_code *c)
 			c->full = true;
 			return;
 		}
-		/* relative to pc rounded down to a word; the offset is in the (second) lower halfword's 12 bits */
+		/*
+		 * relative to pc rounded down to a word; the offset is in the (second) lower
+		 * halfword's 12 bits
+		 */
 		off = c->len - (c->thumb ? (insn & ~3) + 4 : insn + 8);
 		if (c->thumb)
 			p += 2;
@@ -172,21 +182,22 @@ static unsigned int scratch(unsigned int used)
 
 /* Register fields of a row. Where a plain copy has one, pc in it is refused. */
 enum {
-	N = 1,	/* bits 19 to 16 */
-	D = 2,	/* bits 15 to 12 */
-	S = 4,	/* bits 11 to 8 */
-	M = 8,	/* bits 3 to 0 */
+	N = 1, /* bits 19 to 16 */
+	D = 2, /* bits 15 to 12 */
+	S = 4, /* bits 11 to 8 */
+	M = 8, /* bits 3 to 0 */
 };
 
 /*
  * What a row says is a number and not a pointer: this code also runs where nobody relocates tables.
  */
+/* clang-format off */
 #define MOVES(X) \
-	X(a32_data) X(a32_mem) X(a32_extra) X(a32_multiple) X(a32_coprocessor_mem) X(a32_b) X(a32_blx) X(a32_bx) \
-	X(a32_blx_reg) X(a32_preload) X(t16_add_high) X(t16_cmp_high) X(t16_mov_high) X(t16_bx) X(t16_blx) \
-	X(t16_ldr_literal) X(t16_adr) X(t16_cbz) X(t16_pop) X(t16_it) X(t16_b_cond) X(t16_b) X(t32_multiple) \
-	X(t32_ldrd) X(t32_data) X(t32_plain) X(t32_b) X(t32_b_cond) X(t32_bl) X(t32_store) X(t32_load) \
-	X(t32_coprocessor_mem)
+	X(a32_data) X(a32_mem) X(a32_extra) X(a32_multiple) X(a32_coprocessor_mem) X(a32_b) \
+	X(a32_blx) X(a32_bx) X(a32_blx_reg) X(a32_preload) X(t16_add_high) X(t16_cmp_high) \
+	X(t16_mov_high) X(t16_bx) X(t16_blx) X(t16_ldr_literal) X(t16_adr) X(t16_cbz) X(t16_pop) \
+	X(t16_it) X(t16_b_cond) X(t16_b) X(t32_multiple) X(t32_ldrd) X(t32_data) X(t32_plain) \
+	X(t32_b) X(t32_b_cond) X(t32_bl) X(t32_store) X(t32_load) X(t32_coprocessor_mem)
 #define REASONS(X) \
 	X(unknown) X(exclusive) X(computed) X(privileged) X(endianness) X(breakpoint) X(pc_operand)
 
@@ -201,10 +212,12 @@ struct row {
 #define COPY(mask, bits, regs) { mask, bits, DO_COPY, regs }
 #define MOVE(mask, bits, fn) { mask, bits, DO_##fn, 0 }
 #define REFUSE(mask, bits, why) { mask, bits, DO_##why, 0 }
+/* clang-format on */
 
 static bool has_pc(uint32_t bits, unsigned int regs)
 {
-	return ((regs & N) && field(bits, 16) == ARM_PC) || ((regs & D) && field(bits, 12) == ARM_PC) ||
+	return ((regs & N) && field(bits, 16) == ARM_PC) ||
+	       ((regs & D) && field(bits, 12) == ARM_PC) ||
 	       ((regs & S) && field(bits, 8) == ARM_PC) || ((regs & M) && field(bits, 0) == ARM_PC);
 }
 
@@ -219,8 +232,8 @@ static const char *copy(struct arm_code *c, const struct arm_insn *i)
 
 /* ---- A32 ---- */
 
-#define A32_PUSH(r)	(0xe52d0004u | (r) << 12)	/* str r, [sp, #-4]! */
-#define A32_POP(r)	(0xe49d0004u | (r) << 12)	/* ldr r, [sp], #4 */
+#define A32_PUSH(r) (0xe52d0004u | (r) << 12) /* str r, [sp, #-4]! */
+#define A32_POP(r) (0xe49d0004u | (r) << 12)  /* ldr r, [sp], #4 */
 
 static unsigned int cond(const struct arm_insn *i)
 {
@@ -255,12 +268,12 @@ static void a32_end(struct arm_code *c, unsigned int cc, uint16_t at)
 
 /*
  * Run @bits with a register that holds @pc in the place of pc, in the fields that @where names.
- * @used: all registers of the instruction as a bit mask. @dest: the register it overwrites without reading it, which then
- * serves, or -1 if there is none. @to_pc: the instruction's result, in field D, goes to pc; @thumb_only: and can't
- * change the state.
+ * @used: all registers of the instruction as a bit mask. @dest: the register it overwrites without
+ * reading it, which then serves, or -1 if there is none. @to_pc: the result, in field D, goes to
+ * pc.
  */
-static const char *a32_with_pc(struct arm_code *c, const struct arm_insn *i, uint32_t pc, unsigned int where,
-			       unsigned int used, int dest, bool to_pc)
+static const char *a32_with_pc(struct arm_code *c, const struct arm_insn *i, uint32_t pc,
+			       unsigned int where, unsigned int used, int dest, bool to_pc)
 {
 	unsigned int r = dest >= 0 ? (unsigned int)dest : scratch(used);
 	uint32_t bits = i->bits;
@@ -275,12 +288,12 @@ static const char *a32_with_pc(struct arm_code *c, const struct arm_insn *i, uin
 
 	begin = a32_begin(c, cond(i));
 	if (to_pc) {
-		arm_put32(c, 0xe24dd008);		/* sub sp, sp, #8 */
-		arm_put32(c, 0xe58d0000 | r << 12);	/* str r, [sp] */
+		arm_put32(c, 0xe24dd008);	    /* sub sp, sp, #8 */
+		arm_put32(c, 0xe58d0000 | r << 12); /* str r, [sp] */
 		arm_load(c, ARM_AL, r, pc);
 		arm_put32(c, with(bits, 12, r));
-		arm_put32(c, 0xe58d0004 | r << 12);	/* str r, [sp, #4] */
-		arm_put32(c, 0xe8bd8000 | 1u << r);	/* pop {r, pc} */
+		arm_put32(c, 0xe58d0004 | r << 12); /* str r, [sp, #4] */
+		arm_put32(c, 0xe8bd8000 | 1u << r); /* pop {r, pc} */
 	} else if (dest >= 0) {
 		arm_load(c, ARM_AL, r, pc);
 		arm_put32(c, bits);
@@ -463,6 +476,7 @@ static const char *a32_preload(struct arm_code *c, struct arm_insn *i)
 	return field(i->bits, 16) == ARM_PC ? NULL : copy(c, i);
 }
 
+/* clang-format off */
 static const struct row a32_always[] = {
 	COPY(0xfe000000, 0xf2000000, 0),		/* Advanced SIMD data processing */
 	COPY(0xff100000, 0xf4000000, N),		/* Advanced SIMD element and structure loads, stores */
@@ -479,7 +493,9 @@ static const struct row a32_always[] = {
 	MOVE(0xfe000000, 0xfa000000, a32_blx),
 	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA */
 };
+/* clang-format on */
 
+/* clang-format off */
 static const struct row a32_conditional[] = {
 	/* multiplies */
 	COPY(0x0fc000f0, 0x00000090, N | D | S | M),	/* MUL, MLA */
@@ -560,11 +576,12 @@ static const struct row a32_conditional[] = {
 	COPY(0x0f100010, 0x0e100010, 0),		/* MRC: pc stands for the flags */
 	COPY(0x0f000000, 0x0f000000, 0),		/* SVC */
 };
+/* clang-format on */
 
 /* ---- T32 ---- */
 
-#define T16_PUSH(r)	(uint16_t)(0xb400 | 1u << (r))
-#define T16_POP(r)	(uint16_t)(0xbc00 | 1u << (r))
+#define T16_PUSH(r) (uint16_t)(0xb400 | 1u << (r))
+#define T16_POP(r) (uint16_t)(0xbc00 | 1u << (r))
 
 static uint32_t t32_pc(const struct arm_insn *i)
 {
@@ -580,12 +597,12 @@ static uint32_t t32_base(const struct arm_insn *i)
 /* pc = the word at @from, through the stack: no register changes */
 static void t32_load_pc(struct arm_code *c, uint32_t from)
 {
-	arm_put16(c, 0xb082);		/* sub sp, #8 */
-	arm_put16(c, 0x9000);		/* str r0, [sp] */
+	arm_put16(c, 0xb082); /* sub sp, #8 */
+	arm_put16(c, 0x9000); /* str r0, [sp] */
 	arm_load(c, ARM_AL, 0, from);
-	arm_put16(c, 0x6800);		/* ldr r0, [r0] */
-	arm_put16(c, 0x9001);		/* str r0, [sp, #4] */
-	arm_put16(c, 0xbd01);		/* pop {r0, pc} */
+	arm_put16(c, 0x6800); /* ldr r0, [r0] */
+	arm_put16(c, 0x9001); /* str r0, [sp, #4] */
+	arm_put16(c, 0xbd01); /* pop {r0, pc} */
 }
 
 static const char *t16_add_high(struct arm_code *c, struct arm_insn *i)
@@ -656,9 +673,9 @@ static const char *t16_blx(struct arm_code *c, struct arm_insn *i)
 		return in_it_block;
 	i->call = true;
 	if (m == ARM_LR) {
-		arm_put16(c, 0xb500);		/* push {lr} */
+		arm_put16(c, 0xb500); /* push {lr} */
 		arm_load(c, ARM_AL, ARM_LR, back);
-		arm_put16(c, 0xbd00);		/* pop {pc} */
+		arm_put16(c, 0xbd00); /* pop {pc} */
 	} else {
 		arm_load(c, ARM_AL, ARM_LR, back);
 		arm_put16(c, (uint16_t)(0x4700 | m << 3));
@@ -718,7 +735,7 @@ static const char *t16_it(struct arm_code *c, struct arm_insn *i)
 
 static void t32_cond_goto(struct arm_code *c, unsigned int cc, uint32_t to)
 {
-	arm_put16(c, (uint16_t)(0xd000 | (cc ^ 1) << 8 | 1));	/* over the jump: 2 from its pc */
+	arm_put16(c, (uint16_t)(0xd000 | (cc ^ 1) << 8 | 1)); /* over the jump: 2 from its pc */
 	arm_goto(c, ARM_AL, to | 1);
 }
 
@@ -739,6 +756,7 @@ static const char *t16_b(struct arm_code *c, struct arm_insn *i)
 	return NULL;
 }
 
+/* clang-format off */
 static const struct row t16[] = {
 	COPY(0xc000, 0x0000, 0),		/* shifts, ADD, SUB, MOV, CMP of low registers */
 	COPY(0xfc00, 0x4000, 0),		/* data processing */
@@ -770,12 +788,14 @@ static const struct row t16[] = {
 	MOVE(0xf000, 0xd000, t16_b_cond),
 	MOVE(0xf800, 0xe000, t16_b),
 };
+/* clang-format on */
 
 static const char *t32_multiple(struct arm_code *c, struct arm_insn *i)
 {
 	bool load = i->bits & 1u << 20;
 
-	if (field(i->bits, 16) == ARM_PC || (i->bits & 1u << ARM_SP) || (!load && (i->bits & 1u << ARM_PC)))
+	if (field(i->bits, 16) == ARM_PC || (i->bits & 1u << ARM_SP) ||
+	    (!load && (i->bits & 1u << ARM_PC)))
 		return pc_operand;
 	if (i->bits & 1u << ARM_PC)
 		i->falls = false;
@@ -801,15 +821,17 @@ static const char *t32_ldrd(struct arm_code *c, struct arm_insn *i)
 }
 
 /*
- * Data processing of a shifted register or a modified immediate (A6.3.1, A6.3.11). pc in Rn makes MOV of ORR and MVN of
- * ORN; pc in Rd makes a comparison of AND, EOR, ADD and SUB that set the flags.
+ * Data processing of a shifted register or a modified immediate (A6.3.1, A6.3.11). pc in Rn makes
+ * MOV of ORR and MVN of ORN; pc in Rd makes a comparison of AND, EOR, ADD and SUB that set the
+ * flags.
  */
 static const char *t32_data(struct arm_code *c, struct arm_insn *i)
 {
 	unsigned int op = i->bits >> 21 & 15, n = field(i->bits, 16), d = field(i->bits, 8);
 	bool reg = i->bits & 1u << 25;
 
-	if ((0x9020u >> op & 1) || op == 7 || op == 9 || (op == 6 && !reg))	/* 5, 12, 15 in the constant */
+	if ((0x9020u >> op & 1) || op == 7 || op == 9 ||
+	    (op == 6 && !reg)) /* 5, 12, 15 in the constant */
 		return unknown;
 	if (n == ARM_PC && op != 2 && op != 3)
 		return pc_operand;
@@ -829,8 +851,8 @@ static const char *t32_plain(struct arm_code *c, struct arm_insn *i)
 	if (d == ARM_PC)
 		return pc_operand;
 	switch (op) {
-	case 0:		/* ADDW, ADR */
-	case 10:	/* SUBW, ADR */
+	case 0:	 /* ADDW, ADR */
+	case 10: /* SUBW, ADR */
 		if (n != ARM_PC)
 			return copy(c, i);
 		if (d == ARM_SP)
@@ -839,16 +861,16 @@ static const char *t32_plain(struct arm_code *c, struct arm_insn *i)
 			return in_it_block;
 		arm_load(c, ARM_AL, d, t32_base(i) + (op ? -imm : imm));
 		return NULL;
-	case 4:		/* MOVW */
-	case 12:	/* MOVT; their Rn is a part of the immediate */
-	case 22:	/* BFI, BFC */
+	case 4:	 /* MOVW */
+	case 12: /* MOVT; their Rn is a part of the immediate */
+	case 22: /* BFI, BFC */
 		return copy(c, i);
-	case 16:	/* SSAT */
-	case 18:	/* SSAT, SSAT16 */
-	case 20:	/* SBFX */
-	case 24:	/* USAT */
-	case 26:	/* USAT, USAT16 */
-	case 28:	/* UBFX */
+	case 16: /* SSAT */
+	case 18: /* SSAT, SSAT16 */
+	case 20: /* SBFX */
+	case 24: /* USAT */
+	case 26: /* USAT, USAT16 */
+	case 28: /* UBFX */
 		return n == ARM_PC ? pc_operand : copy(c, i);
 	}
 	return unknown;
@@ -856,8 +878,10 @@ static const char *t32_plain(struct arm_code *c, struct arm_insn *i)
 
 static uint32_t t32_branch_to(const struct arm_insn *i)
 {
-	uint32_t s = i->bits >> 26 & 1, i1 = (i->bits >> 13 & 1) ^ s ^ 1, i2 = (i->bits >> 11 & 1) ^ s ^ 1;
-	uint32_t imm = s << 24 | i1 << 23 | i2 << 22 | (i->bits >> 16 & 0x3ff) << 12 | (i->bits & 0x7ff) << 1;
+	uint32_t s = i->bits >> 26 & 1, i1 = (i->bits >> 13 & 1) ^ s ^ 1,
+		 i2 = (i->bits >> 11 & 1) ^ s ^ 1;
+	uint32_t imm = s << 24 | i1 << 23 | i2 << 22 | (i->bits >> 16 & 0x3ff) << 12 |
+		       (i->bits & 0x7ff) << 1;
 
 	return (imm ^ 1u << 24) - (1u << 24);
 }
@@ -873,8 +897,9 @@ static const char *t32_b(struct arm_code *c, struct arm_insn *i)
 
 static const char *t32_b_cond(struct arm_code *c, struct arm_insn *i)
 {
-	uint32_t imm = (i->bits >> 26 & 1) << 20 | (i->bits >> 11 & 1) << 19 | (i->bits >> 13 & 1) << 18 |
-		       (i->bits >> 16 & 0x3f) << 12 | (i->bits & 0x7ff) << 1;
+	uint32_t imm = (i->bits >> 26 & 1) << 20 | (i->bits >> 11 & 1) << 19 |
+		       (i->bits >> 13 & 1) << 18 | (i->bits >> 16 & 0x3f) << 12 |
+		       (i->bits & 0x7ff) << 1;
 
 	if (i->in_it)
 		return pc_operand;
@@ -892,7 +917,8 @@ static const char *t32_bl(struct arm_code *c, struct arm_insn *i)
 		return in_it_block;
 	i->call = true;
 	arm_load(c, ARM_AL, ARM_LR, (i->addr + 4) | 1);
-	arm_goto(c, ARM_AL, exchange ? t32_base(i) + t32_branch_to(i) : (t32_pc(i) + t32_branch_to(i)) | 1);
+	arm_goto(c, ARM_AL,
+		 exchange ? t32_base(i) + t32_branch_to(i) : (t32_pc(i) + t32_branch_to(i)) | 1);
 	return NULL;
 }
 
@@ -903,7 +929,8 @@ static const char *t32_store(struct arm_code *c, struct arm_insn *i)
 
 	if ((i->bits >> 21 & 3) == 3)
 		return unknown;
-	/* imm8 without index or write-back bits, where the register form has a zero, is undefined */
+	/* imm8 without index or write-back bits, where the register form has a zero, is undefined
+	 */
 	if (!(i->bits & 1u << 23) && !reg && !(i->bits & 0x800))
 		return unknown;
 	return has_pc(i->bits, N | D | (reg ? M : 0)) ? pc_operand : copy(c, i);
@@ -922,7 +949,7 @@ static const char *t32_load(struct arm_code *c, struct arm_insn *i)
 		if (i->in_it)
 			return in_it_block;
 		if (t == ARM_PC && !word)
-			return size == 0 ? NULL : unknown;	/* a preload hint: left out */
+			return size == 0 ? NULL : unknown; /* a preload hint: left out */
 		if (t == ARM_PC) {
 			i->falls = false;
 			t32_load_pc(c, from);
@@ -962,6 +989,7 @@ static const char *t32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 	return NULL;
 }
 
+/* clang-format off */
 static const struct row t32[] = {
 	/* blocks, doublewords, synchronisation */
 	MOVE(0xffc00000, 0xe8800000, t32_multiple),
@@ -1023,8 +1051,10 @@ static const struct row t32[] = {
 	COPY(0xff100010, 0xee100010, 0),		/* MRC: pc stands for the flags */
 	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA */
 };
+/* clang-format on */
 
-static const char *by_table(const struct row *row, unsigned int rows, struct arm_code *c, struct arm_insn *i)
+static const char *by_table(const struct row *row, unsigned int rows, struct arm_code *c,
+			    struct arm_insn *i)
 {
 	while (rows && (i->bits & row->mask) != row->bits) {
 		rows--;
@@ -1032,15 +1062,15 @@ static const char *by_table(const struct row *row, unsigned int rows, struct arm
 	}
 	if (!rows)
 		return unknown;
-#define CALL(fn)		\
-	case DO_##fn:		\
+#define CALL(fn)                                                                                   \
+	case DO_##fn:                                                                              \
 		return fn(c, i);
-#define REASON(why)		\
-	case DO_##why:		\
+#define REASON(why)                                                                                \
+	case DO_##why:                                                                             \
 		return why;
 	switch (row->what) {
-	MOVES(CALL)
-	REASONS(REASON)
+		MOVES(CALL)
+		REASONS(REASON)
 	}
 	return has_pc(i->bits, row->regs) ? pc_operand : copy(c, i);
 }
@@ -1055,7 +1085,8 @@ const char *arm_move(struct arm_code *c, struct arm_insn *i)
 	i->falls = true;
 	i->call = false;
 	if (!c->thumb)
-		why = i->bits >> 28 == 15 ? BY_TABLE(a32_always, c, i) : BY_TABLE(a32_conditional, c, i);
+		why = i->bits >> 28 == 15 ? BY_TABLE(a32_always, c, i)
+					  : BY_TABLE(a32_conditional, c, i);
 	else if (i->size == 2)
 		why = BY_TABLE(t16, c, i);
 	else

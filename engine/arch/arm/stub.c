@@ -2,18 +2,19 @@
 /*
  * Sites and stubs of 32-bit ARM, both instruction sets.
  *
- * A stub: makes room for a struct st_regs (sp moves first), saves r0, goes to st_entry (entry.S) with r0 = the site;
- * then the displaced instructions, moved, and the jump behind them. It is in the site's own state.
+ * A stub: makes room for a struct st_regs (sp moves first), saves r0, goes to st_entry (entry.S)
+ * with r0 = the site; then the displaced instructions, moved, and the jump behind them. It is in
+ * the site's own state.
  */
 #include <errno.h>
 #include "arm.h"
 
-#define A32_NOP		0xe320f000u	/* the hint, which is the NOP of the list in DDI0406C A3.5.4 */
-#define A32_NOP_MOV	0xe1a00000u	/* mov r0, r0: not on that list */
-#define T16_NOP		0xbf00u
-#define T16_BX_PC	0x4778u
-#define T32_NOP		0xf3af8000u
-#define T32_JUMP	4		/* bytes of B.W */
+#define A32_NOP 0xe320f000u	/* the hint, which is the NOP of the list in DDI0406C A3.5.4 */
+#define A32_NOP_MOV 0xe1a00000u /* mov r0, r0: not on that list */
+#define T16_NOP 0xbf00u
+#define T16_BX_PC 0x4778u
+#define T32_NOP 0xf3af8000u
+#define T32_JUMP 4 /* bytes of B.W */
 
 static int refuse(struct st_plan *plan, const char *why)
 {
@@ -27,7 +28,10 @@ static bool t32_wide(uint16_t first)
 	return first >= 0xe800;
 }
 
-/* Does an instruction at @at, if there is one, branch to @to? Unlike arm_move() this must also look at data. */
+/*
+ * Does an instruction at @at, if there is one, branch to @to? Unlike arm_move() this must also look
+ * at data.
+ */
 static bool t32_branches(const uint8_t *code, size_t size, uint32_t at, uint32_t to)
 {
 	uint32_t off = to - (at + 4), imm, w, s;
@@ -52,24 +56,48 @@ static bool t32_branches(const uint8_t *code, size_t size, uint32_t at, uint32_t
 }
 
 /*
- * Is there a branch to @to in the function? Literals and tables stand between instructions and nothing says where, so
- * each halfword is taken for an instruction: what only looks like a branch makes a refusal, never the other way round.
+ * Is there a jump at @at to an address that was computed or read from a table of addresses? "bx rN"
+ * is one behind an addition to rN, and otherwise a tail call. TBB and TBH lead forward only; so do
+ * returns lead out.
  */
-static bool t32_branched_to(const uint8_t *code, size_t size, uint32_t to)
+static bool t32_computes(const uint8_t *code, size_t size, uint32_t at)
+{
+	uint16_t h = arm_read16(code + at), before = at ? arm_read16(code + at - 2) : 0;
+	unsigned int m = h >> 3 & 15;
+
+	if ((h & 0xff87) == 0x4687) /* mov pc, rM */
+		return m != ARM_LR;
+	if ((h & 0xff87) == 0x4700) /* bx rM: add rM, any; adds rM, any, any */
+		return ((before & 0xff00) == 0x4400 && ((before & 7) | (before >> 4 & 8)) == m) ||
+		       ((before & 0xfe00) == 0x1800 && (before & 7u) == m);
+	/* ldr pc, [rN, rM, lsl #n] */
+	return (h & 0xfff0) == 0xf850 && at + 4 <= size &&
+	       (arm_read16(code + at + 2) & 0xffc0) == 0xf000;
+}
+
+/*
+ * May a branch in the function lead to @to? Literals and tables stand between instructions and
+ * nothing says where, so each halfword is taken for an instruction: what only looks like a branch
+ * makes a refusal, never the other way round.
+ */
+static const char *t32_branched_to(const uint8_t *code, size_t size, uint32_t to)
 {
 	uint32_t at;
 
-	for (at = 0; at + 2 <= size; at += 2)
+	for (at = 0; at + 2 <= size; at += 2) {
 		if (t32_branches(code, size, at, to))
-			return true;
-	return false;
+			return "a branch leads to its second instruction";
+		if (t32_computes(code, size, at))
+			return "a computed jump might lead to its second instruction";
+	}
+	return NULL;
 }
 
 static int plan_a32(struct st_plan *plan, const uint8_t *code, size_t size, size_t room)
 {
 	uint8_t buf[ST_STUB_MAX];
 	struct arm_code c;
-	struct arm_insn insn = { .addr = (uint32_t)plan->addr, .size = 4 };
+	struct arm_insn insn = {.addr = (uint32_t)plan->addr, .size = 4};
 	const char *why;
 
 	if (plan->addr & 3)
@@ -84,8 +112,8 @@ static int plan_a32(struct st_plan *plan, const uint8_t *code, size_t size, size
 	plan->falls = true;
 	plan->kind = ST_KIND_NOP;
 	/*
-	 * DDI0406C A3.5.4: a B, BL or NOP may be changed into another of them while other cores run it. Of these only
-	 * the unconditional ones are counted here.
+	 * DDI0406C A3.5.4: a B, BL or NOP may be changed into another of them while other cores run
+	 * it. Of these only the unconditional ones are counted here.
 	 */
 	plan->live = insn.bits == A32_NOP;
 	if (insn.bits == A32_NOP || insn.bits == A32_NOP_MOV)
@@ -100,9 +128,10 @@ static int plan_a32(struct st_plan *plan, const uint8_t *code, size_t size, size
 }
 
 /*
- * B.W changes four bytes. Displaced is what stands in them, and an IT block to its end, since its instructions stay
- * conditional only as long as they stand behind their IT; what lies behind the four bytes is not changed.
- * Never live: the list in DDI0406C A3.5.4 has no 32-bit branch of T32 but BL.
+ * B.W changes four bytes. Displaced is what stands in them, and an IT block to its end, since its
+ * instructions stay conditional only as long as they stand behind their IT; what lies behind the
+ * four bytes is not changed. Never live: the list in DDI0406C A3.5.4 has no 32-bit branch of T32
+ * but BL.
  */
 static int plan_t32(struct st_plan *plan, const uint8_t *code, size_t size, size_t room)
 {
@@ -120,13 +149,14 @@ static int plan_t32(struct st_plan *plan, const uint8_t *code, size_t size, size
 	plan->jump = T32_JUMP;
 	plan->falls = true;
 	while (off < T32_JUMP || it) {
-		struct arm_insn insn = { .addr = (uint32_t)plan->addr + off, .size = 2, .in_it = it };
+		struct arm_insn insn = {.addr = (uint32_t)plan->addr + off, .size = 2, .in_it = it};
 
 		/*
-		 * Behind a return may be anything, but for padding behind the end, and behind "bx pc", which goes on
-		 * at the next word.
+		 * Behind a return may be anything, but for padding behind the end, and behind "bx
+		 * pc", which goes on at the next word.
 		 */
-		if (!plan->falls && room >= T32_JUMP && (off == size || arm_read16(code) == T16_BX_PC)) {
+		if (!plan->falls && room >= T32_JUMP &&
+		    (off == size || arm_read16(code) == T16_BX_PC)) {
 			off = T32_JUMP;
 			break;
 		}
@@ -155,14 +185,17 @@ static int plan_t32(struct st_plan *plan, const uint8_t *code, size_t size, size
 		it = insn.it ? insn.it : it ? it - 1 : 0;
 	}
 	plan->len = (uint8_t)off;
-	if (plan->insns > 1 && plan->offs[1] < T32_JUMP && t32_branched_to(code, size, plan->offs[1]))
-		return refuse(plan, "a branch leads to its second instruction");
+	why = NULL;
+	if (plan->insns > 1 && plan->offs[1] < T32_JUMP)
+		why = t32_branched_to(code, size, plan->offs[1]);
+	if (why)
+		return refuse(plan, why);
 	plan->kind = nops ? ST_KIND_NOP : ST_KIND_MOVE;
 	return 0;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
-		 enum st_isa isa)
+int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		 size_t room, enum st_isa isa)
 {
 	unsigned int i;
 	int ret;
@@ -197,8 +230,8 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 }
 
 /*
- * A -pg site, "push {lr}; bl __gnu_mcount_nc", is displaced as what it is, a push (A32) or a push and a call (T32): that
- * is right whatever the call leads to, which the bytes do not say.
+ * A -pg site, "push {lr}; bl __gnu_mcount_nc", is displaced as what it is, a push (A32) or a push
+ * and a call (T32): that is right whatever the call leads to, which the bytes do not say.
  */
 int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 {
@@ -215,11 +248,11 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 	arm_begin(&c, stub->buf, (uint32_t)stub->at, thumb);
 
 	if (thumb) {
-		arm_put16(&c, 0xb092);		/* sub sp, #72 */
-		arm_put16(&c, 0x9000);		/* str r0, [sp] */
+		arm_put16(&c, 0xb092); /* sub sp, #72 */
+		arm_put16(&c, 0x9000); /* str r0, [sp] */
 	} else {
-		arm_put32(&c, 0xe24dd048);	/* sub sp, sp, #72 */
-		arm_put32(&c, 0xe58d0000);	/* str r0, [sp] */
+		arm_put32(&c, 0xe24dd048); /* sub sp, sp, #72 */
+		arm_put32(&c, 0xe58d0000); /* str r0, [sp] */
 	}
 	arm_load(&c, ARM_AL, 0, (uint32_t)stub->site);
 	arm_load(&c, ARM_AL, ARM_PC, (uint32_t)stub->entry);
@@ -269,8 +302,8 @@ int st_arch_jump(const struct st_plan *plan, unsigned long to, uint8_t *out)
 
 	if ((to & 1) != thumb)
 		return -ERANGE;
-	b = thumb ? arm_t32_branch((uint32_t)plan->addr, (uint32_t)to - 1) :
-		    arm_a32_branch(ARM_AL, (uint32_t)plan->addr, (uint32_t)to);
+	b = thumb ? arm_t32_branch((uint32_t)plan->addr, (uint32_t)to - 1)
+		  : arm_a32_branch(ARM_AL, (uint32_t)plan->addr, (uint32_t)to);
 	if (!b)
 		return -ERANGE;
 	arm_begin(&c, out, (uint32_t)plan->addr, thumb);
@@ -285,13 +318,13 @@ size_t st_arch_veneer(enum st_isa isa, unsigned long at, unsigned long to, uint8
 
 	arm_begin(&c, out, (uint32_t)at, isa == ST_ISA_T32);
 	if (!c.thumb) {
-		arm_put32(&c, 0xe51ff004);	/* ldr pc, [pc, #-4] */
+		arm_put32(&c, 0xe51ff004); /* ldr pc, [pc, #-4] */
 	} else if (at & 2) {
 		/* counts from pc rounded down to a word, and the literal must stand on one */
-		arm_put32(&c, 0xf8dff004);	/* ldr.w pc, [pc, #4] */
+		arm_put32(&c, 0xf8dff004); /* ldr.w pc, [pc, #4] */
 		arm_put16(&c, T16_NOP);
 	} else {
-		arm_put32(&c, 0xf8dff000);	/* ldr.w pc, [pc] */
+		arm_put32(&c, 0xf8dff000); /* ldr.w pc, [pc] */
 	}
 	arm_put16(&c, (uint16_t)to);
 	arm_put16(&c, (uint16_t)(to >> 16));
@@ -310,7 +343,8 @@ bool st_arch_syscalls_harm(unsigned long hwcap)
 	return false;
 }
 
-size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code,
+		     unsigned long addr, size_t size)
 {
 	(void)plans;
 	(void)n;

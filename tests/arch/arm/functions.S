@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Register torture: the caller that fills every register, functions with each kind of site, and where they end: in code
- * that writes down every register. A function does not return, so that lr too can be anything.
+ * Register torture: the caller that fills every register, functions with each kind of site, and
+ * where they end: in code that writes down every register. A function does not return, so that lr
+ * too can be anything.
  */
 #include "torture.h"
 
@@ -75,7 +76,7 @@ t_end:
 	ldr	pc, =t_end
 	.endm
 
-/* A kind of site: its first instructions, in two functions, one to be hooked and one not. 7: is behind them. */
+/* A kind of site: its first instructions, in a function to be hooked and one not; 7: is behind */
 	.set	kinds, 0
 	.macro	KIND name, isa, text
 	.\isa

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each row of the decoding tables, filled with random bits, as the first instruction of a function: the instruction at its
- * own place and the moved one in its stub run on an emulated CPU from the same state, and must leave the same state:
- * registers, flags, vector registers, memory, where control goes. Runs on the build machine (the engine's code for ARM
- * is compiled for it), so it shows too that the code does not depend on the width of a long.
+ * Each row of the decoding tables, filled with random bits, as the first instruction of a function:
+ *the instruction at its own place and the moved one in its stub run on an emulated CPU from the
+ *same state, and must leave the same state: registers, flags, vector registers, memory, where
+ *control goes. Runs on the build machine (the engine's code for ARM is compiled for it), so it
+ *shows too that the code does not depend on the width of a long.
  *
  *	moved [--rounds N] [--seed N] [--verbose] [--break]
  *
- * N fillings for each row. A row of which no filling could be compared is a failure, unless it is a refusal. --break: spoils
- * each stub, and succeeds if that is noticed.
+ * N fillings for each row. A row of which no filling could be compared is a failure, unless it is a
+ *refusal. --break: spoils each stub, and succeeds if that is noticed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,17 +20,17 @@
 /* for its tables */
 #include "engine/arch/arm/relocate.c"
 
-#define CODE	0x00400000u
+#define CODE 0x00400000u
 #define CODE_SIZE 0x4000u
-#define FUNC	(CODE + 0x2000)
-#define DATA	0x20000000u
+#define FUNC (CODE + 0x2000)
+#define DATA 0x20000000u
 #define DATA_SIZE 0x4000u
-#define STACK	0x30000000u
+#define STACK 0x30000000u
 #define STACK_SIZE 0x2000u
-#define STEPS	40
+#define STEPS 40
 
 /* Where a stub may be: close, and as far as it goes */
-static const uint32_t stubs[] = { 0x00600000, CODE + 0x00fe0000, 0x01400000 };
+static const uint32_t stubs[] = {0x00600000, CODE + 0x00fe0000, 0x01400000};
 #define STUB_SIZE 0x1000u
 
 struct state {
@@ -55,8 +56,8 @@ static uint32_t rnd(void)
 }
 
 static const int reg_id[16] = {
-	UC_ARM_REG_R0, UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_R4, UC_ARM_REG_R5,
-	UC_ARM_REG_R6, UC_ARM_REG_R7, UC_ARM_REG_R8, UC_ARM_REG_R9, UC_ARM_REG_R10, UC_ARM_REG_R11,
+	UC_ARM_REG_R0,	UC_ARM_REG_R1, UC_ARM_REG_R2, UC_ARM_REG_R3, UC_ARM_REG_R4,  UC_ARM_REG_R5,
+	UC_ARM_REG_R6,	UC_ARM_REG_R7, UC_ARM_REG_R8, UC_ARM_REG_R9, UC_ARM_REG_R10, UC_ARM_REG_R11,
 	UC_ARM_REG_R12, UC_ARM_REG_SP, UC_ARM_REG_LR, UC_ARM_REG_PC,
 };
 
@@ -149,7 +150,8 @@ static void fill_code(bool thumb)
 	unsigned int i;
 
 	for (i = 0; i < CODE_SIZE; i += 4) {
-		uint32_t udf = thumb ? 0xde00de00 | (rnd() & 0x00ff00ff) : 0xe7f000f0 | (rnd() & 0x000fff0f);
+		uint32_t udf = thumb ? 0xde00de00 | (rnd() & 0x00ff00ff)
+				     : 0xe7f000f0 | (rnd() & 0x000fff0f);
 
 		memcpy(image + i, &udf, 4);
 	}
@@ -176,7 +178,10 @@ static const char *differs(const struct state *a, const struct state *b)
 	}
 	if ((a->cpsr ^ b->cpsr) & 0xff0fffff)
 		return sprintf(text, "cpsr is %08x, not %08x", b->cpsr, a->cpsr), text;
-	/* without the cumulative flags: of one VCMLA, two runs in 10,000 differ in the emulator itself */
+	/*
+	 * without the cumulative flags: of one VCMLA, two runs in 10,000 differ in the emulator
+	 * itself
+	 */
 	if ((a->fpscr ^ b->fpscr) & ~0x9fu)
 		return "fpscr";
 	if (memcmp(a->d, b->d, sizeof(a->d)))
@@ -195,8 +200,8 @@ static struct state start, there, here;
 static uint8_t original[CODE_SIZE], written[CODE_SIZE];
 
 /*
- * An instruction may branch to the site, or read its own bytes: then the difference is there because these are not what
- * they were, and is gone when they are.
+ * An instruction may branch to the site, or read its own bytes: then the difference is there
+ * because these are not what they were, and is gone when they are.
  */
 static bool by_own_bytes(uint32_t from, bool thumb)
 {
@@ -211,13 +216,14 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 {
 	uint8_t buf[ST_STUB_MAX];
 	uint32_t at = stubs[rnd() % (thumb ? 2 : 3)];
-	struct st_stub stub = { .buf = buf, .at = at, .site = 0x12345678, .entry = 0x9abcdef0 };
+	struct st_stub stub = {.buf = buf, .at = at, .site = 0x12345678, .entry = 0x9abcdef0};
 	struct st_plan plan;
 	const char *diff;
 	unsigned int i;
 	int ret;
 
-	ret = st_arch_plan(&plan, image + (func - CODE), func, size, size + 4, thumb ? ST_ISA_T32 : ST_ISA_A32);
+	ret = st_arch_plan(&plan, image + (func - CODE), func, size, size + 4,
+			   thumb ? ST_ISA_T32 : ST_ISA_A32);
 	if (ret) {
 		*why = plan.why;
 		if (ret != -ENOTSUP || plan.kind != ST_KIND_NO || !plan.why) {
@@ -267,12 +273,15 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 
 	/* Traps at itself: so must the moved one, somewhere within. */
 	if (there.r[15] >= func && there.r[15] < func + plan.len) {
-		if (here.stopped && here.r[15] >= at && here.r[15] < at + stub.size && here.err == there.err)
+		if (here.stopped && here.r[15] >= at && here.r[15] < at + stub.size &&
+		    here.err == there.err)
 			return false;
 		diff = "does not trap";
 	} else {
 		memcpy(there.code + (func - CODE), image + (func - CODE), plan.jump);
-		diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
+		diff = !here.stopped	       ? "does not end"
+		       : here.err != there.err ? "ends otherwise"
+					       : differs(&there, &here);
 	}
 	compared++;
 	if (!diff) {
@@ -289,19 +298,20 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 	failed++;
 	printf("FAIL: %s at %x, stub at %x:", thumb ? "T32" : "A32", func, at);
 	for (i = 0; i < plan.len; i += thumb ? 2 : 4)
-		printf(thumb ? " %04x" : " %08x", thumb ? arm_read16(plan.orig + i) : arm_read32(plan.orig + i));
+		printf(thumb ? " %04x" : " %08x",
+		       thumb ? arm_read16(plan.orig + i) : arm_read32(plan.orig + i));
 	printf(": %s\n\tmoved:", diff);
 	for (i = stub.resume; i < stub.size; i += 2)
 		printf(" %04x", arm_read16(buf + i));
-	printf("\n\tends with pc %x (%s) and %x (%s)\n", there.r[15], uc_strerror(there.err), here.r[15],
-	       uc_strerror(here.err));
+	printf("\n\tends with pc %x (%s) and %x (%s)\n", there.r[15], uc_strerror(there.err),
+	       here.r[15], uc_strerror(here.err));
 	return true;
 }
 
 /* pc and sp where a random filling would seldom have them */
 static uint32_t special(uint32_t bits, uint32_t mask)
 {
-	static const unsigned int shift[] = { 16, 12, 8, 0 };
+	static const unsigned int shift[] = {16, 12, 8, 0};
 	unsigned int i;
 
 	for (i = 0; i < 4; i++) {
@@ -327,16 +337,20 @@ static void report(const char *isa, const struct row *row, const struct count *n
 	bool refusal = row->what > DO_t32_coprocessor_mem;
 
 	if (verbose)
-		printf("%s %08x/%08x: %u of %u compared%s%s\n", isa, row->bits, row->mask, n->compared, n->tried,
-		       n->why ? ", the last not: " : "", n->why ? n->why : "");
+		printf("%s %08x/%08x: %u of %u compared%s%s\n", isa, row->bits, row->mask,
+		       n->compared, n->tried, n->why ? ", the last not: " : "",
+		       n->why ? n->why : "");
 	if (refusal ? n->compared : !n->compared && !break_it) {
-		printf("FAIL: row %s %08x/%08x: %u fillings compared; %s\n", isa, row->bits, row->mask, n->compared,
-		       n->why ? n->why : "never tried");
+		printf("FAIL: row %s %08x/%08x: %u fillings compared; %s\n", isa, row->bits,
+		       row->mask, n->compared, n->why ? n->why : "never tried");
 		failed++;
 	}
 }
 
-/* Does the row that comes first say this is the one? Where it is another, that one is tested by its own turn. */
+/*
+ * Does the row that comes first say this is the one? Where it is another, that one is tested by its
+ * own turn.
+ */
 static bool is_first(const struct row *table, const struct row *row, uint32_t bits)
 {
 	while (table < row && (bits & table->mask) != table->bits)
@@ -351,12 +365,14 @@ static bool leave_out(uint32_t bits, bool thumb, unsigned int size)
 		return (bits & 0xff00) == 0xdf00 || ((bits & 0xff0f) == 0xbf00 && (bits & 0xf0));
 	if (thumb)
 		return (bits & 0xffffff00) == 0xf3af8000 && (bits & 0xff);
-	return (bits & 0x0f000000) == 0x0f000000 || ((bits & 0x0ffff000) == 0x0320f000 && (bits & 0xff));
+	return (bits & 0x0f000000) == 0x0f000000 ||
+	       ((bits & 0x0ffff000) == 0x0320f000 && (bits & 0xff));
 }
 
-static void a32_row(const struct row *table, const struct row *row, bool always, unsigned int rounds)
+static void a32_row(const struct row *table, const struct row *row, bool always,
+		    unsigned int rounds)
 {
-	struct count n = { 0 };
+	struct count n = {0};
 	unsigned int i;
 
 	for (i = 0; i < rounds * 20 && n.tried < rounds; i++) {
@@ -381,10 +397,11 @@ static void a32_row(const struct row *table, const struct row *row, bool always,
 	report("A32", row, &n);
 }
 
-static void t32_row(const struct row *table, const struct row *row, unsigned int size, unsigned int rounds)
+static void t32_row(const struct row *table, const struct row *row, unsigned int size,
+		    unsigned int rounds)
 {
-	static const uint16_t companion[] = { 0xbf00, 0x3101, 0x4240, 0xb401, 0x4611 };
-	struct count n = { 0 };
+	static const uint16_t companion[] = {0xbf00, 0x3101, 0x4240, 0xb401, 0x4611};
+	struct count n = {0};
 	unsigned int i;
 
 	for (i = 0; i < rounds * 20 && n.tried < rounds; i++) {
@@ -420,8 +437,8 @@ static void t32_row(const struct row *table, const struct row *row, unsigned int
 static void it_blocks(unsigned int rounds)
 {
 	static const uint32_t plain[] = {
-		0x3101, 0x4240, 0x4611, 0xbf00, 0x6808, 0x9801, 0xf1000105, 0xe9dd2300, 0xeb010203, 0x4770,
-		0xbd10, 0x4801, 0xa101, 0xe001, 0xf8df1010,
+		0x3101,	    0x4240, 0x4611, 0xbf00, 0x6808, 0x9801, 0xf1000105, 0xe9dd2300,
+		0xeb010203, 0x4770, 0xbd10, 0x4801, 0xa101, 0xe001, 0xf8df1010,
 	};
 	unsigned int i, before = (unsigned int)compared;
 	const char *why;
@@ -457,6 +474,7 @@ static void it_blocks(unsigned int rounds)
 /* What must be refused or planned in a certain way */
 static void plans(void)
 {
+	/* clang-format off */
 	static const struct {
 		const char *what;
 		enum st_isa isa;
@@ -491,21 +509,30 @@ static void plans(void)
 		{ "T32 cmp; it; bxeq", ST_ISA_T32, { 0x2800, 0xbf08, 0x4770, 0x3001, 0x4770 }, 10, 10, ST_KIND_MOVE,
 		  false, 6, 3 },
 		{ "T32 blx first", ST_ISA_T32, { 0x4798, 0xbf00, 0x4770 }, 6, 6, ST_KIND_NO, false, 0, 0 },
+		{ "T32 mov pc, r3", ST_ISA_T32, { 0x2000, 0x3001, 0x469f }, 6, 6, ST_KIND_NO, false, 0, 0 },
+		{ "T32 add r3, r2; bx r3", ST_ISA_T32, { 0x2000, 0x3001, 0x4413, 0x4718 }, 8, 8, ST_KIND_NO, false, 0, 0 },
+		{ "T32 ldr pc, table", ST_ISA_T32, { 0x2000, 0x3001, 0xf853, 0xf022 }, 8, 8, ST_KIND_NO, false, 0, 0 },
+		{ "T32 a tail call", ST_ISA_T32, { 0x2000, 0x3001, 0x4718 }, 6, 6, ST_KIND_MOVE, false, 4, 2 },
+		{ "T32 mov pc, r3, one instruction displaced", ST_ISA_T32, { 0xf100, 0x0001, 0x469f }, 6, 6, ST_KIND_MOVE,
+		  false, 4, 1 },
 		{ "T32 tbb", ST_ISA_T32, { 0xe8df, 0xf000 }, 4, 8, ST_KIND_NO, false, 0, 0 },
 	};
+	/* clang-format on */
 	struct st_plan plan;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		int ret = st_arch_plan(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size, t[i].room, t[i].isa);
+		int ret = st_arch_plan(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size,
+				       t[i].room, t[i].isa);
 
-		if (plan.kind == t[i].kind && !ret == (plan.kind != ST_KIND_NO) && plan.live == t[i].live &&
+		if (plan.kind == t[i].kind && !ret == (plan.kind != ST_KIND_NO) &&
+		    plan.live == t[i].live &&
 		    (ret || (plan.len == t[i].len && plan.insns == t[i].insns && plan.jump == 4))) {
 			passed++;
 			continue;
 		}
-		printf("FAIL: plan of %s: kind %d live %d len %u insns %u %s\n", t[i].what, plan.kind, plan.live, plan.len,
-		       plan.insns, plan.why ? plan.why : "");
+		printf("FAIL: plan of %s: kind %d live %d len %u insns %u %s\n", t[i].what,
+		       plan.kind, plan.live, plan.len, plan.insns, plan.why ? plan.why : "");
 		failed++;
 	}
 }
@@ -513,14 +540,16 @@ static void plans(void)
 /* Jumps and veneers, run: to the very ends of their reach, and not beyond */
 static void jumps(void)
 {
-	struct st_plan plan = { .kind = ST_KIND_NOP, .addr = FUNC, .len = 4, .jump = 4, .insns = 1, .falls = true };
+	struct st_plan plan = {
+		.kind = ST_KIND_NOP, .addr = FUNC, .len = 4, .jump = 4, .insns = 1, .falls = true};
 	struct state *s = &start;
 	uint8_t out[ST_STUB_MAX];
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
 		bool thumb = i != 0;
-		uint32_t far = thumb ? 1u << 24 : 1u << 25, base = FUNC + (thumb ? 4 : 8), step = thumb ? 2 : 4;
+		uint32_t far = thumb ? 1u << 24 : 1u << 25, base = FUNC + (thumb ? 4 : 8),
+			 step = thumb ? 2 : 4;
 
 		plan.isa = thumb ? ST_ISA_T32 : ST_ISA_A32;
 		if (!st_arch_jump(&plan, (base + far) | thumb, out) ||
@@ -550,7 +579,8 @@ static void jumps(void)
 			if (to - at + 4 < 8 || st_arch_jump(&plan, to | thumb, image + (at - CODE)))
 				continue;
 		} else {
-			len = st_arch_veneer(thumb ? ST_ISA_T32 : ST_ISA_A32, at, to | to_thumb, out);
+			len = st_arch_veneer(thumb ? ST_ISA_T32 : ST_ISA_A32, at, to | to_thumb,
+					     out);
 			memcpy(image + (at - CODE), out, len);
 		}
 		random_start(s, thumb);
@@ -560,7 +590,8 @@ static void jumps(void)
 		there.r[15] = to;
 		there.cpsr = (s->cpsr & ~0x20u) | (to_thumb ? 0x20 : 0);
 		if (differs(&there, &here)) {
-			printf("FAIL: jump from %x to %x: %s\n", at, to | to_thumb, differs(&there, &here));
+			printf("FAIL: jump from %x to %x: %s\n", at, to | to_thumb,
+			       differs(&there, &here));
 			failed++;
 		} else {
 			passed++;
@@ -596,7 +627,8 @@ int main(int argc, char **argv)
 	it_blocks(rounds * 10);
 	if (break_it) {
 		printf("%lu of %lu spoiled stubs noticed\n", noticed, compared);
-		printf("%u passed, %u failed, 0 skipped\n", noticed > compared / 4 * 3, noticed <= compared / 4 * 3);
+		printf("%u passed, %u failed, 0 skipped\n", noticed > compared / 4 * 3,
+		       noticed <= compared / 4 * 3);
 		return noticed <= compared / 4 * 3;
 	}
 	plans();

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ARM register torture, A32 and T32. Random patterns in every register, a stack that may be misaligned, through a function
- * that is not hooked and through the same function hooked, under signals: what the hook saw and what the function saw
- * must be what was given. A hook that changes registers must make the function see what it would have seen if it had been
- * called with them.
+ * ARM register torture, A32 and T32. Random patterns in every register, a stack that may be
+ *misaligned, through a function that is not hooked and through the same function hooked, under
+ *signals: what the hook saw and what the function saw must be what was given. A hook that changes
+ *registers must make the function see what it would have seen if it had been called with them.
  *
  *	torture [--rounds N] [--seed N] [--kind NAME] [--no-signals] [--mutate]
  *
- * N rounds for each kind of site and each way to dispatch. --mutate: proves that the test can fail: each instruction of
- * st_entry and st_dispatch_vector is taken out in turn, and the test must notice.
+ * N rounds for each kind of site and each way to dispatch. --mutate: proves that the test can fail:
+ *each instruction of st_entry and st_dispatch_vector is taken out in turn, and the test must
+ *notice.
  *
  * Built with -DTORTURE_API it hooks through the public API instead of writing stubs itself.
  */
@@ -31,8 +32,8 @@
 #define general __attribute__((target("general-regs-only"), noinline))
 
 #define STACK_SIZE (64 * 1024)
-#define ABOVE 160		/* bytes above sp that must not change */
-#define FLAGS 0xf80f0000u	/* N Z C V Q, GE */
+#define ABOVE 160	  /* bytes above sp that must not change */
+#define FLAGS 0xf80f0000u /* N Z C V Q, GE */
 #define CPSR_T 0x20u
 
 enum { CHANGE_SP = 13, CHANGE_LR, CHANGE_FLAGS, CHANGE_PC, CHANGES };
@@ -41,18 +42,18 @@ static uint8_t stack[STACK_SIZE] __attribute__((aligned(64)));
 static uint8_t expected_stack[STACK_SIZE];
 static struct state in, wanted, expected, seen;
 static const struct kind *kind;
-static uint32_t change;		/* a bit for each of the above; below 13: r0 to r12 */
+static uint32_t change; /* a bit for each of the above; below 13: r0 to r12 */
 /* How hooks are called, and how many vector registers the CPU is said to have. */
 static const struct way {
 	const char *name;
 	bool vector;
 	unsigned int registers;
 } ways[] = {
-	{ "general", false, 32 },
-	{ "vector", true, 32 },
+	{"general", false, 32},
+	{"vector", true, 32},
 #ifndef TORTURE_API
-	{ "vector, 16 registers", true, 16 },
-	{ "vector, no registers", true, 0 },
+	{"vector, 16 registers", true, 16},
+	{"vector, no registers", true, 0},
 #endif
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -95,24 +96,27 @@ static __attribute__((noinline)) void use_vectors(void)
 			 "vmsr fpscr, %0"
 			 :
 			 : "r"(0x0340009f)
-			 : "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12", "d13", "d14",
-			   "d15", "d16", "d17", "d18", "d19", "d20", "d21", "d22", "d23", "d24", "d25", "d26", "d27",
-			   "d28", "d29", "d30", "d31", "cc");
+			 : "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11",
+			   "d12", "d13", "d14", "d15", "d16", "d17", "d18", "d19", "d20", "d21",
+			   "d22", "d23", "d24", "d25", "d26", "d27", "d28", "d29", "d30", "d31",
+			   "cc");
 }
 
 #ifndef TORTURE_API
 static __attribute__((noinline)) void use_half(void)
 {
-	__asm__ volatile("vmov.i8 q0, #0xa5\n\tvmov q1, q0\n\tvmov q2, q0\n\tvmov q3, q0\n\tvmsr fpscr, %0"
-			 :
-			 : "r"(0x0340009f)
-			 : "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc");
+	__asm__ volatile(
+		"vmov.i8 q0, #0xa5\n\tvmov q1, q0\n\tvmov q2, q0\n\tvmov q3, q0\n\tvmsr fpscr, %0"
+		:
+		: "r"(0x0340009f)
+		: "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "cc");
 }
 #endif
 
 static general void hook_body(struct st_regs *regs)
 {
-	static const char *const name[] = { "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "fp", "ip" };
+	static const char *const name[] = {"r0", "r1", "r2", "r3",  "r4", "r5", "r6",
+					   "r7", "r8", "r9", "r10", "fp", "ip"};
 	unsigned long *r = regs->r, flags = in.cpsr & FLAGS;
 	uint32_t thumb = (uint32_t)kind->hooked & 1;
 	unsigned int i;
@@ -179,11 +183,14 @@ static bool hook_site(const struct kind *k)
 	enum st_isa isa = (unsigned long)k->hooked & 1 ? ST_ISA_T32 : ST_ISA_A32;
 	struct st_site *site = &sites[n];
 	uint8_t buf[ST_STUB_MAX], jump[ST_JUMP_MAX];
-	struct st_stub stub = { .buf = buf, .at = (unsigned long)stubs[n], .site = (unsigned long)site,
-				.entry = (unsigned long)st_entry };
+	struct st_stub stub = {.buf = buf,
+			       .at = (unsigned long)stubs[n],
+			       .site = (unsigned long)site,
+			       .entry = (unsigned long)st_entry};
 	struct st_plan plan;
 
-	if (st_arch_plan(&plan, (const uint8_t *)func, func, 16, 16, isa) || st_arch_stub(&plan, &stub) ||
+	if (st_arch_plan(&plan, (const uint8_t *)func, func, 16, 16, isa) ||
+	    st_arch_stub(&plan, &stub) ||
 	    st_arch_jump(&plan, stub.at | (isa == ST_ISA_T32), jump)) {
 		printf("FAIL: %s: %s\n", k->name, plan.why ? plan.why : "no stub");
 		failed++;
@@ -192,7 +199,8 @@ static bool hook_site(const struct kind *k)
 	site->dispatch = t_look;
 	site->func = site->ip = func;
 	site->resume = (stub.at + stub.resume) | (isa == ST_ISA_T32);
-	site->flags = (isa == ST_ISA_T32 ? ST_SITE_THUMB : 0) | 0xf00f0;	/* others must not matter */
+	site->flags =
+		(isa == ST_ISA_T32 ? ST_SITE_THUMB : 0) | 0xf00f0; /* others must not matter */
 	memcpy(stubs[n], buf, stub.size);
 	memcpy((void *)func, jump, plan.jump);
 	__builtin___clear_cache((char *)stubs[n], (char *)stubs[n] + stub.size);
@@ -221,7 +229,8 @@ static bool start(void)
 
 #else
 
-static void api_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+static void api_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip,
+		     unsigned long parent_ip)
 {
 	expect("the hook", (unsigned long)hook->data, (unsigned long)kind);
 	expect("ip", ip, (unsigned long)kind->hooked & ~1ul);
@@ -233,7 +242,8 @@ static void api_hook(struct st_hook *hook, struct st_regs *regs, unsigned long i
 	}
 }
 
-static general void api_hook_general(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+static general void api_hook_general(struct st_hook *hook, struct st_regs *regs, unsigned long ip,
+				     unsigned long parent_ip)
 {
 	expect("the hook", (unsigned long)hook->data, (unsigned long)kind);
 	expect("ip", ip, (unsigned long)kind->hooked & ~1ul);
@@ -249,8 +259,10 @@ static void set_up(void)
 
 	if (hook.size)
 		st_hook_unregister(&hook);
-	hook = (struct st_hook){ .size = sizeof(hook), .data = (void *)kind, .flags = ST_HOOK_IPMODIFY,
-				 .func = way->vector ? api_hook : api_hook_general };
+	hook = (struct st_hook){.size = sizeof(hook),
+				.data = (void *)kind,
+				.flags = ST_HOOK_IPMODIFY,
+				.func = way->vector ? api_hook : api_hook_general};
 	if (!way->vector)
 		hook.flags |= ST_HOOK_GENERAL_REGS;
 	ret = st_hook_filter_ip(&hook, (void *)kind->hooked);
@@ -285,8 +297,8 @@ static pid_t storm;
 
 static void start_storm(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
-	struct itimerval it = { { 0, 331 }, { 0, 331 } };
+	struct sigaction sa = {.sa_handler = on_signal};
+	struct itimerval it = {{0, 331}, {0, 331}};
 	pid_t parent = getpid();
 
 	sigaction(SIGALRM, &sa, NULL);
@@ -304,7 +316,7 @@ static void start_storm(void)
 
 static void stop_storm(void)
 {
-	struct itimerval it = { { 0, 0 }, { 0, 0 } };
+	struct itimerval it = {{0, 0}, {0, 0}};
 
 	setitimer(ITIMER_REAL, &it, NULL);
 	if (storm <= 0)
@@ -346,7 +358,8 @@ static void random_state_in(void)
 static void random_change(void)
 {
 	unsigned int what = rnd() % (CHANGES + 3), i;
-	static const int near[] = { -4, -8, -16, -60, -72, -76, -128, -200, 4, 8, 64, 72, 4096, -4096 };
+	static const int near[] = {-4,	 -8, -16, -60, -72, -76,  -128,
+				   -200, 4,  8,	  64,  72,  4096, -4096};
 
 	if (what < CHANGES)
 		change = 1u << what;
@@ -382,7 +395,8 @@ static void expect_stack(uint32_t from, uint32_t to)
 
 static void one_round(void)
 {
-	static const char *const name[] = { "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "fp", "ip" };
+	static const char *const name[] = {"r0", "r1", "r2", "r3",  "r4", "r5", "r6",
+					   "r7", "r8", "r9", "r10", "fp", "ip"};
 	uint32_t lo, hi;
 	unsigned int i;
 
@@ -395,7 +409,8 @@ static void one_round(void)
 
 	fill_stack(lo, hi);
 	t_run(&wanted, &expected);
-	memcpy(expected_stack + (lo - 64 - (uint32_t)stack), stack + (lo - 64 - (uint32_t)stack), hi - lo + 64 + ABOVE);
+	memcpy(expected_stack + (lo - 64 - (uint32_t)stack), stack + (lo - 64 - (uint32_t)stack),
+	       hi - lo + 64 + ABOVE);
 
 	fill_stack(lo, hi);
 	in.who = (uint32_t)kind->hooked;
@@ -425,8 +440,8 @@ static void one_round(void)
 		return;
 	}
 	if (failed++ < 20)
-		printf("FAIL: %s, %s, change %05x: %u wrong, first %s: %08x, should be %08x\n", kind->name,
-		       way->name, change, wrong, wrong_what, wrong_is, wrong_should);
+		printf("FAIL: %s, %s, change %05x: %u wrong, first %s: %08x, should be %08x\n",
+		       kind->name, way->name, change, wrong, wrong_what, wrong_is, wrong_should);
 }
 
 static void all_rounds(unsigned long rounds, const char *only)
@@ -439,7 +454,9 @@ static void all_rounds(unsigned long rounds, const char *only)
 		for (way = ways; way < ways + WAYS; way++) {
 			set_up();
 			before = failed;
-			for (i = 0; i < (way->registers == 32 ? rounds : rounds / 16) && failed < before + 5; i++)
+			for (i = 0; i < (way->registers == 32 ? rounds : rounds / 16) &&
+				    failed < before + 5;
+			     i++)
 				one_round();
 		}
 	}
@@ -447,17 +464,20 @@ static void all_rounds(unsigned long rounds, const char *only)
 
 #ifndef TORTURE_API
 
-/* Is the test's eye on every instruction? Each is replaced by a NOP in a child, which must not come through. */
+/*
+ * Is the test's eye on every instruction? Each is replaced by a NOP in a child, which must not come
+ * through.
+ */
 static int mutate(void)
 {
-	uint32_t *p[] = { (uint32_t *)st_entry, (uint32_t *)st_dispatch_vector };
+	uint32_t *p[] = {(uint32_t *)st_entry, (uint32_t *)st_dispatch_vector};
 	/* how they end: ldm sp, {r0-r15}; pop {r4-r6, pc} */
-	static const uint32_t end[] = { 0xe89dffff, 0xe8bd8070 };
+	static const uint32_t end[] = {0xe89dffff, 0xe8bd8070};
 	/*
-	 * Not seen from here: bits of the APSR that this CPU has as zero; the frame pointer, which is for unwinders; that
-	 * more was saved than the CPU is said to have, twice.
+	 * Not seen from here: bits of the APSR that this CPU has as zero; the frame pointer, which
+	 * is for unwinders; that more was saved than the CPU is said to have, twice.
 	 */
-	static const uint32_t unseen[] = { 0xe7da9a1f, 0xe1a0600d, 0xe79f5005, 0xe3550010 };
+	static const uint32_t unseen[] = {0xe7da9a1f, 0xe1a0600d, 0xe79f5005, 0xe3550010};
 	unsigned int i, j, unnoticed = 0, n = 0;
 	int status;
 
@@ -481,8 +501,11 @@ static int mutate(void)
 			for (j = 0; j < 4 && *p[i] != unseen[j]; j++)
 				;
 			if (WIFEXITED(status) && !WEXITSTATUS(status) && j == 4) {
-				printf("not noticed: %08x at %s+%#x without\n", *p[i], i ? "st_dispatch_vector" : "st_entry",
-				       (unsigned int)((uintptr_t)p[i] - (i ? (uintptr_t)st_dispatch_vector : (uintptr_t)st_entry)));
+				printf("not noticed: %08x at %s+%#x without\n", *p[i],
+				       i ? "st_dispatch_vector" : "st_entry",
+				       (unsigned int)((uintptr_t)p[i] -
+						      (i ? (uintptr_t)st_dispatch_vector
+							 : (uintptr_t)st_entry)));
 				unnoticed++;
 			}
 		}
@@ -495,7 +518,8 @@ static int mutate(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = getenv("SIDETRACK_LONG") && atoi(getenv("SIDETRACK_LONG")) ? 1000000 : 20000;
+	unsigned long rounds =
+		getenv("SIDETRACK_LONG") && atoi(getenv("SIDETRACK_LONG")) ? 1000000 : 20000;
 	bool with_signals = true, mutations = false;
 	const char *only = NULL;
 	int i;
@@ -528,7 +552,8 @@ int main(int argc, char **argv)
 	all_rounds(rounds, only);
 	if (with_signals)
 		stop_storm();
-	printf("%s: %lu rounds, %lu hits, %lu signals\n", failed ? "FAIL" : "ok", passed + failed, hit_count, signals);
+	printf("%s: %lu rounds, %lu hits, %lu signals\n", failed ? "FAIL" : "ok", passed + failed,
+	       hit_count, signals);
 	printf("%lu passed, %lu failed, 0 skipped\n", passed, failed);
 	return failed || !passed;
 }
