@@ -4,6 +4,9 @@
  * executed in place and executed as st_arch_stub() moved it, in an emulator (Unicorn). All
  * registers, flags, pc and memory must be the same after both; only x17 may differ, and only where
  * a call or tail call needs a far jump. Fails if a row was not reached.
+ *
+ *	moved [ROUNDS]: instructions of each row
+ *	moved --break: one bit of the moved code is wrong, and each row must tell
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -24,6 +27,7 @@
 #define REACH (112ul << 20)
 
 static unsigned int failures;
+static bool broken;
 /* conditional branches executed, by whether they were taken */
 static unsigned long conditional[2];
 
@@ -41,7 +45,7 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (failures++ > 20)
+	if (failures++ > 20 || broken)
 		return;
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
@@ -226,6 +230,8 @@ static void check(const struct st_a64_row *row, uint32_t insn, unsigned long exe
 		fail("%s %08x: stub: %d", row->name, insn, ret);
 		return;
 	}
+	if (broken)
+		buf[stub.resume] ^= 1;
 	for (i = stub.size; i < sizeof(buf); i++)
 		if (buf[i] != 0xa5)
 			fail("%s %08x: wrote behind its end", row->name, insn);
@@ -283,7 +289,7 @@ static void check(const struct st_a64_row *row, uint32_t insn, unsigned long exe
 	if (memcmp(&a, &b, sizeof(a))) {
 		fail("%s %08x at %lx: registers differ", row->name, insn, stub.at);
 		for (i = 0; i < 34; i++)
-			if (words(&a)[i] != words(&b)[i] && failures < 20)
+			if (words(&a)[i] != words(&b)[i] && failures < 20 && !broken)
 				fprintf(stderr, "  %u: %lx %lx\n", i, words(&a)[i], words(&b)[i]);
 	}
 	if (memcmp(memory[0], memory[1], sizeof(memory[0])))
@@ -403,10 +409,15 @@ static void plans(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 40, i, total = 0;
-	unsigned long *executed = calloc(st_a64_nrows, sizeof(*executed));
+	unsigned long rounds = 40, i, total = 0;
+	static unsigned long executed[128];
 	unsigned int row, missed = 0;
 	uc_hook hook, fetch;
+
+	if (argc > 1 && !strcmp(argv[1], "--break"))
+		broken = true;
+	else if (argc > 1)
+		rounds = strtoul(argv[1], NULL, 0);
 
 	if (uc_open(UC_ARCH_ARM64, UC_MODE_ARM, &uc) ||
 	    uc_mem_map(uc, SITE_PAGE, SITE_SIZE, UC_PROT_ALL) ||
@@ -427,9 +438,12 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < sizeof(pristine); i++)
 		pristine[i] = (uint8_t)rnd();
+	if (st_a64_nrows > sizeof(executed) / sizeof(executed[0]))
+		return 1;
 	for (row = 0; row < st_a64_nrows; row++) {
 		const struct st_a64_row *r = &st_a64_rows[row];
 		unsigned long hits = 0, tries = 0;
+		unsigned int before = failures;
 
 		while (hits < rounds && tries++ < rounds * 200) {
 			uint32_t insn = instruction(r);
@@ -440,12 +454,21 @@ int main(int argc, char **argv)
 			check(r, insn, executed);
 			hits++;
 		}
-		if (!hits || (!st_a64_why(r->form) && !executed[row])) {
+		if (!hits || (!broken && !st_a64_why(r->form) && !executed[row])) {
 			fprintf(stderr, "%s: no instruction of this row was %s\n", r->name,
 				hits ? "executed" : "made");
 			missed++;
 		}
 		total += executed[row];
+		if (broken && !st_a64_why(r->form) && failures == before) {
+			fprintf(stderr, "%s: nobody noticed\n", r->name);
+			missed++;
+		}
+	}
+	if (broken) {
+		printf("one bit wrong in %lu: %u failures, not noticed in %u rows\n", total,
+		       failures, missed);
+		return missed != 0;
 	}
 	plans();
 	expect(conditional[0] > rounds && conditional[1] > rounds, "branches both ways");
