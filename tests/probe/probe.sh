@@ -32,7 +32,8 @@ wait_for() {
 }
 
 start() {
-	"$PROBED" >"$T/target" &
+	: >"$T/target"
+	"$PROBED" >>"$T/target" &
 	TARGET=$!
 	wait_for grep -q ready "$T/target" || bad "the target does not start"
 }
