@@ -47,6 +47,7 @@ static void set_probe(unsigned int index, const char *text, uint32_t flags)
 
 	CHECK(!st_spec_parse(text, st_spec_native, &spec, &err), "%s: %s", text, err.text);
 	memset(p, 0, sizeof(*p));
+	p->state = ST_PROBE_ON;
 	p->flags = flags;
 	p->fetches = spec.nargs;
 	for (i = 0; i < spec.nargs; i++)
