@@ -16,7 +16,7 @@
 
 static volatile sig_atomic_t asked, ended;
 static volatile int wrong;
-static int hidden_number = 17;
+static volatile int hidden_number = 17;
 
 /* Exported: patches may call it. */
 int helper(int x)

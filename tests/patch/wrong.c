@@ -24,8 +24,10 @@ ST_REPLACE("patched", "plain", f);
 #elif defined(CONSTRUCTOR)
 ST_PATCH(wrong, ST_INDEPENDENT);
 ST_REPLACE("patched", "plain", f);
+volatile int constructed;
 __attribute__((constructor)) static void constructor(void)
 {
+	constructed = 1;
 }
 #elif defined(TLS)
 ST_PATCH(wrong, ST_INDEPENDENT);
