@@ -70,10 +70,10 @@ static __attribute__((noinline)) bool nested(struct st_slot *t, struct st_site *
 	if (!h)
 		return false;
 	/*
-	 * The hook that was running was left: by longjmp or an exception, if the stack has unwound past it; or its thread
+	 * The hook that was running was left: by longjmp or an exception, if nothing on the stack belongs to it; or its thread
 	 * ended in it, and this is another that was given the same thread pointer.
 	 */
-	left = tid != t->tid || (now >= outer && !st_on_alternate_stack(now));
+	left = tid != t->tid || st_frame_left(now, outer);
 	if (left) {
 		t->tid = tid;
 		fresh = true;

@@ -23,6 +23,7 @@
 #include <engine/edit.h>
 #include <engine/island.h>
 #include <engine/objects.h>
+#include <engine/park.h>
 #include <engine/site.h>
 #include <engine/thread.h>
 #include <engine/wait.h>
@@ -678,6 +679,19 @@ int st_hook_register(struct st_hook *hook)
 	return (int)s->sites;
 }
 
+/* Is the thread that was in a hook at @busy further up the same stack now? */
+static bool left_by_jump(unsigned long tp, unsigned long busy)
+{
+	unsigned long sp;
+	bool alternate, left;
+
+	if (st_park())
+		return false;
+	left = st_park_find(tp, &sp, &alternate) && sp > busy && !alternate && st_park_same_mapping(sp, busy);
+	st_unpark();
+	return left;
+}
+
 int st_hook_unregister(struct st_hook *hook)
 {
 	struct state *s = hook->priv;
@@ -690,7 +704,7 @@ int st_hook_unregister(struct st_hook *hook)
 	pthread_mutex_lock(&lock);
 	dl_iterate_phdr(with_objects_held, &c);
 	if (!c.ret) {
-		st_threads_wait();
+		st_threads_wait(left_by_jump);
 		collect(s);
 	}
 	pthread_mutex_unlock(&lock);

@@ -15,6 +15,7 @@
 #include <ucontext.h>
 #include <engine/park.h>
 #include <engine/syscall.h>
+#include <engine/thread.h>
 
 #define PARK_MAX 8192
 #define PARK_MS 500		/* how long a thread may take to come */
@@ -23,6 +24,7 @@
 struct parked {
 	int tid;
 	int acked;
+	unsigned long tp;
 	ucontext_t *uc;
 	/* What of its stacks is live: of the one it was on, as far as to an alternate signal stack's end, if it is that. */
 	unsigned long sp, end;
@@ -57,6 +59,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 			me = &parked[i];
 	if (!me)
 		return;
+	me->tp = st_thread_pointer();
 	me->uc = context;
 	__atomic_store_n(&me->acked, gen, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&generation, __ATOMIC_ACQUIRE) == gen)
@@ -216,12 +219,37 @@ static bool ended(int tid)
 	return st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), tid, 0) == -ESRCH;
 }
 
+/*
+ * Whoever stops the others must not run a hook or a handler of the program meanwhile: it may want a lock that a stopped
+ * thread holds. A call to a hooked function counts as one from a hook.
+ */
+static void keep_to_ourselves(bool on)
+{
+	static uint64_t mask;
+	static unsigned long busy;
+	struct st_slot *t = st_thread_self();
+	uint64_t all = ~0ull;
+
+	if (on) {
+		st_syscall4(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask));
+		if (t) {
+			busy = t->busy;
+			t->busy = busy ?: ~(unsigned long)15;
+		}
+	} else {
+		if (t)
+			t->busy = busy;
+		st_syscall4(__NR_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	}
+}
+
 int st_park(void)
 {
 	int news, ret = init();
 
 	if (ret)
 		return ret;
+	keep_to_ourselves(true);
 	__atomic_store_n(&count, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 	do {
@@ -254,6 +282,7 @@ void st_unpark(void)
 {
 	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 	st_syscall3(__NR_futex, &generation, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX);
+	keep_to_ourselves(false);
 }
 
 static unsigned long *context_pc(ucontext_t *uc)
@@ -306,13 +335,10 @@ static unsigned long hex(const char **p)
 	return v;
 }
 
-/* The mapping of one line of /proc/self/maps: which stacks end there? */
-static void found_mapping(const char *line)
+/* Which stacks end with this mapping? */
+static void end_of_stacks(unsigned long start, unsigned long end, unsigned long *pair)
 {
-	unsigned long start = hex(&line), end;
-
-	line++;
-	end = hex(&line);
+	(void)pair;
 	for (int i = 0; i < count; i++) {
 		struct parked *p = &parked[i];
 
@@ -321,8 +347,24 @@ static void found_mapping(const char *line)
 	}
 }
 
-/* The file may be longer than any buffer of ours. */
-static void find_stack_ends(void)
+static void holds_both(unsigned long start, unsigned long end, unsigned long *pair)
+{
+	if (pair[0] >= start && pair[0] < end && pair[1] >= start && pair[1] < end)
+		pair[2] = 1;
+}
+
+typedef void (*mapping_fn)(unsigned long start, unsigned long end, unsigned long *pair);
+
+static void one_line(const char *line, mapping_fn fn, unsigned long *pair)
+{
+	unsigned long start = hex(&line);
+
+	line++;
+	fn(start, hex(&line), pair);
+}
+
+/* Each line of /proc/self/maps, which may be longer than any buffer of ours. */
+static void each_mapping(mapping_fn fn, unsigned long *pair)
 {
 	long fd = st_syscall4(__NR_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
 	bool at_start = true;
@@ -338,7 +380,7 @@ static void find_stack_ends(void)
 		buffer[len] = 0;
 		while ((stop = strchr(line, '\n'))) {
 			if (at_start)
-				found_mapping(line);
+				one_line(line, fn, pair);
 			at_start = true;
 			line = stop + 1;
 		}
@@ -346,7 +388,7 @@ static void find_stack_ends(void)
 		/* A line that fills it all: its addresses have been read, the rest is a name. */
 		if (len == sizeof(buffer) - 1) {
 			if (at_start)
-				found_mapping(buffer);
+				one_line(buffer, fn, pair);
 			at_start = false;
 			len = 0;
 		}
@@ -398,6 +440,29 @@ bool st_park_handles(const struct sigaction *sa)
 	return (sa->sa_flags & SA_SIGINFO) && sa->sa_sigaction == handler;
 }
 
+int st_park_find(unsigned long tp, unsigned long *sp, bool *alternate)
+{
+	for (int i = 0; i < count; i++) {
+		const stack_t *ss;
+
+		if (parked[i].acked != generation || parked[i].tp != tp)
+			continue;
+		ss = &parked[i].uc->uc_stack;
+		*sp = context_sp(parked[i].uc);
+		*alternate = *sp - (unsigned long)ss->ss_sp < ss->ss_size;
+		return parked[i].tid;
+	}
+	return 0;
+}
+
+bool st_park_same_mapping(unsigned long a, unsigned long b)
+{
+	unsigned long pair[3] = { a, b, 0 };
+
+	each_mapping(holds_both, pair);
+	return pair[2];
+}
+
 bool st_park_clear(const struct st_change *edit, size_t n)
 {
 	bool any = false;
@@ -411,7 +476,7 @@ bool st_park_clear(const struct st_change *edit, size_t n)
 		if (parked[i].acked == generation)
 			find_stacks(&parked[i]);
 	}
-	find_stack_ends();
+	each_mapping(end_of_stacks, NULL);
 	for (int i = 0; i < count; i++) {
 		const struct parked *p = &parked[i];
 

@@ -31,6 +31,15 @@ struct sigaction;
 /* Is this the handler that st_park() stops threads with? It runs no code of the program. */
 bool st_park_handles(const struct sigaction *sa) __attribute__((visibility("hidden")));
 
+/*
+ * Between st_park() and st_unpark(): where is the stopped thread with this thread pointer? Return: its tid, 0 if there is
+ * none. @sp is set to its stack pointer, @alternate to whether that is on its alternate signal stack.
+ */
+int st_park_find(unsigned long tp, unsigned long *sp, bool *alternate) __attribute__((visibility("hidden")));
+
+/* Do two addresses lie in the same mapping? */
+bool st_park_same_mapping(unsigned long a, unsigned long b) __attribute__((visibility("hidden")));
+
 /* Does any thread of the process block this signal now? */
 bool st_blocked_somewhere(int sig) __attribute__((visibility("hidden")));
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <signal.h>
 #include <engine/signal_frame.h>
+#include <engine/site.h>
 #include <engine/syscall.h>
 
 /* How far apart two frames of one stack may be for us to look between them. */
@@ -66,4 +67,19 @@ bool st_signal_frame_between(unsigned long inner, unsigned long outer)
 		if (frame_mark(p, lo))
 			return true;
 	return false;
+}
+
+/* Longer than st_entry on any architecture. */
+#define ENTRY_MAX 1024
+
+bool st_frame_left(unsigned long inner, unsigned long outer)
+{
+	if (inner >= outer)
+		return !st_on_alternate_stack(inner);
+	if (outer - inner > LOOK_MAX || st_on_alternate_stack(inner) != st_on_alternate_stack(outer))
+		return false;
+	for (const unsigned long *p = (const unsigned long *)inner; p < (const unsigned long *)outer; p++)
+		if (*p - (unsigned long)st_entry < ENTRY_MAX)
+			return false;
+	return true;
 }

@@ -14,4 +14,11 @@ bool st_on_alternate_stack(unsigned long sp) __attribute__((visibility("hidden")
  */
 bool st_signal_frame_between(unsigned long inner, unsigned long outer) __attribute__((visibility("hidden")));
 
+/*
+ * Has the dispatch at @outer been left by longjmp() or an exception, seen from a frame at @inner of the same thread? What
+ * it called returns into st_entry: if no such address lies between, or the stack has unwound past it, it is gone. Old
+ * contents of a stack that was not written since look like one that is not.
+ */
+bool st_frame_left(unsigned long inner, unsigned long outer) __attribute__((visibility("hidden")));
+
 #endif

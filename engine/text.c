@@ -313,6 +313,8 @@ static int edit_stopped(const struct st_change *edit, size_t n)
 			st_unpark();
 			if (clear)
 				return ret;
+		} else {
+			i += TRIES / 4;		/* each takes long: a thread that blocks every signal will not come */
 		}
 		st_syscall2(__NR_nanosleep, &pause, 0);
 	}

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <engine/signal_frame.h>
 #include <engine/syscall.h>
 #include <engine/thread.h>
 #include <engine/wait.h>
@@ -12,6 +13,8 @@
 #define NEAR 64
 /* Looks at a slot before sleeping. */
 #define LOOKS 2000
+/* Naps before asking where the thread is: about a second. */
+#define PATIENCE 8000
 
 struct st_slot st_threads[ST_THREADS];
 int *(*st_errno_location)(void);
@@ -147,8 +150,15 @@ void st_threads_after_fork(void)
 bool st_threads_in_hook(void)
 {
 	struct st_slot *t = st_thread_self();
+	unsigned long here = (unsigned long)__builtin_frame_address(0);
 
-	return t && t->busy;
+	if (!t || !t->busy)
+		return false;
+	if (!st_frame_left(here, t->busy))
+		return true;
+	t->depth = 0;
+	__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
+	return false;
 }
 
 /*
@@ -163,7 +173,7 @@ static bool left_hook(struct st_slot *t, unsigned long was)
 	return false;
 }
 
-void st_threads_wait(void)
+void st_threads_wait(bool (*left)(unsigned long tp, unsigned long busy))
 {
 	struct { long sec, nsec; } nap = { 0, 50000 };
 
@@ -173,9 +183,11 @@ void st_threads_wait(void)
 		struct st_slot *t = &st_threads[i];
 		unsigned long was = __atomic_load_n(&t->busy, __ATOMIC_ACQUIRE);
 
-		while (was && !left_hook(t, was)) {
+		for (unsigned int naps = 1; was && !left_hook(t, was); naps++) {
 			/* It ended inside its hook: cancelled there, or by a call that ends the thread. */
 			if (gone(t))
+				break;
+			if (naps % PATIENCE == 0 && left(t->tp, was))
 				break;
 			st_syscall2(__NR_nanosleep, &nap, 0);
 		}

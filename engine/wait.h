@@ -7,9 +7,10 @@
 
 /*
  * Returns when every dispatch that was running, and could have read a list of hooks changed before the call, has ended. The
- * process must be registered for MEMBARRIER_CMD_PRIVATE_EXPEDITED. Not from a hook.
+ * process must be registered for MEMBARRIER_CMD_PRIVATE_EXPEDITED. Not from a hook. Of a thread that does not come back for
+ * about a second, @left is asked whether it has left its hook by longjmp(), and is elsewhere.
  */
-void st_threads_wait(void) __attribute__((visibility("hidden")));
+void st_threads_wait(bool (*left)(unsigned long tp, unsigned long busy)) __attribute__((visibility("hidden")));
 
 /* Before the first hook: finds out how to tell a thread that has ended. Not needed in the agent, whose hooks never block. */
 void st_threads_init(void) __attribute__((visibility("hidden")));
