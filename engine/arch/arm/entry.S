@@ -39,7 +39,8 @@
  *	r4 + 56		the stack at entry
  *	r4 - 16		struct st_regs
  *	sp		the same, rounded down to 8 bytes
- *	r5		struct st_site
+ *	r8		the site's function
+ *	r11		where it goes on, with Thumb bit
  */
 	.p2align 4
 	.global	st_entry
@@ -62,19 +63,17 @@ st_entry:
 	.cfi_offset r10, 40 - REGS_SIZE
 	.cfi_offset r11, 44 - REGS_SIZE
 	.cfi_offset r12, 48 - REGS_SIZE
-	ldm	r0, {r3, r8, r9, r10}		@ dispatch, func, resume, flags
+	ldm	r0, {r3, r8, r11}		@ dispatch, func, resume
 	mrs	r9, apsr			@ N Z C V Q, GE; what else there is, is masked
-	add	r6, sp, #REGS_SIZE
-	mov	r7, lr
-	and	r10, r10, #ST_SITE_THUMB
-	lsl	r10, r10, #4			@ to the T bit, 0x20
-	orr	r10, r10, #0x10			@ user mode
+	mov	r10, #0x10			@ user mode
 	bfc	r9, #20, #7
 	bfi	r9, r10, #0, #16
+	bfi	r9, r11, #5, #1			@ T: bit 0 of resume, as in ST_SITE_THUMB
 	mvn	r10, #0
+	add	r6, sp, #REGS_SIZE
+	mov	r7, lr
 	stmdb	r6, {r6-r10}			@ sp, lr, pc, cpsr, orig_r0
 	.cfi_offset lr, REGS_LR - REGS_SIZE
-	mov	r5, r0
 	mov	r1, sp
 	add	r4, sp, #REGS_R4
 	.cfi_def_cfa r4, REGS_SIZE - REGS_R4
@@ -83,14 +82,12 @@ st_entry:
 
 	sub	sp, r4, #REGS_R4
 	.cfi_def_cfa sp, REGS_SIZE
-	ldmib	r5, {r6, r7}			@ func, resume
 	ldrd	r2, r3, [sp, #REGS_PC]		@ pc, cpsr
-	and	r8, r7, #1			@ the site's own state, as in cpsr.T
-	orr	r6, r6, r8
-	ubfx	r8, r3, #5, #1
-	orr	r2, r2, r8
-	teq	r2, r6				@ neither pc nor the state changed?
-	moveq	r2, r7
+	bfi	r8, r11, #0, #1			@ func and the site's own state
+	ubfx	r0, r3, #5, #1
+	orr	r2, r2, r0
+	teq	r2, r8				@ neither pc nor the state changed?
+	moveq	r2, r11
 	str	r2, [sp, #REGS_PC]
 	msr	apsr_nzcvqg, r3
 	/*
