@@ -168,7 +168,7 @@ struct st_ctl {
 	uint64_t self;		/* its address in the target */
 	uint64_t ready;		/* 1 when the agent is complete and may be used */
 	/* of the agent's image in the target */
-	uint64_t entry, dispatch, dispatch_vector, probe, threads;
+	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */

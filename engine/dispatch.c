@@ -137,3 +137,19 @@ void st_dispatch_general(struct st_site *site, struct st_regs *regs)
 	if (__builtin_expect(!dispatch(site, regs, false), 0))
 		st_dispatch_vector(site, regs);
 }
+
+#if defined(__aarch64__)
+/*
+ * For a site whose function is replaced: behind the hooks the thread goes on at site->resume, which is not in the stub. st_entry
+ * returns into the stub, so it is told by a changed pc; that costs x17, as a veneer does.
+ */
+void st_dispatch_redirect(struct st_site *site, struct st_regs *regs)
+{
+	if (site->flags & ST_SITE_GENERAL)
+		st_dispatch(site, regs);
+	else
+		st_dispatch_vector(site, regs);
+	if (regs->pc == site->func)
+		regs->pc = site->resume;
+}
+#endif

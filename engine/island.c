@@ -119,12 +119,19 @@ void st_island_commit(void *write, const void *code, size_t size, size_t room)
 {
 	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	memcpy(write, code, size);
-#if !defined(__x86_64__)
-	__builtin___clear_cache(write, (char *)write + size);
-#endif
-	for (struct st_island *i = islands; i; i = i->next)
-		if (i->write + i->used == (uint8_t *)write + room)
+	for (struct st_island *i = islands; i; i = i->next) {
+		unsigned long off = (unsigned long)((uint8_t *)write - i->write);
+
+		if (off >= CHUNK)
+			continue;
+		if (off + room == i->used)
 			i->used -= room - size;
+#if !defined(__x86_64__)
+		/* Both the address it was written by and the one it runs at: an instruction cache may go by the latter. */
+		__builtin___clear_cache(write, (char *)write + size);
+		__builtin___clear_cache((char *)i->at + off, (char *)i->at + off + size);
+#endif
+	}
 }
 
 void st_islands_after_fork(void)

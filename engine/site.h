@@ -77,5 +77,10 @@ void st_dispatch_general(struct st_site *site, struct st_regs *regs);
 /* The same, with all vector and floating-point state of the thread saved around it (entry.S). */
 void st_dispatch_vector(struct st_site *site, struct st_regs *regs);
 
+#if defined(__aarch64__)
+/* st_dispatch or st_dispatch_vector, and then on at site->resume: for a site whose function is replaced (dispatch.c). */
+void st_dispatch_redirect(struct st_site *site, struct st_regs *regs);
+#endif
+
 #endif
 #endif

@@ -310,6 +310,9 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	ret = agent_symbol(s, &l, "st_entry", &ctl->entry) ?:
 	      agent_symbol(s, &l, "st_dispatch", &ctl->dispatch) ?:
 	      agent_symbol(s, &l, "st_dispatch_vector", &ctl->dispatch_vector) ?:
+#if defined(__aarch64__)
+	      agent_symbol(s, &l, "st_dispatch_redirect", &ctl->dispatch_redirect) ?:
+#endif
 	      agent_symbol(s, &l, "st_agent_probe", &ctl->probe) ?:
 	      agent_symbol(s, &l, "st_threads", &ctl->threads) ?:
 	      agent_symbol(s, &l, "st_agent_ctl", &var) ?:
@@ -686,6 +689,19 @@ static int sweep(struct st_session *s, struct fresh *f, size_t n)
 	return ret;
 }
 
+static void set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected)
+{
+	uint64_t to = vector ? s->ctl->dispatch_vector : s->ctl->dispatch;
+
+#if defined(__aarch64__)
+	if (redirected)
+		to = s->ctl->dispatch_redirect;
+#else
+	(void)redirected;	/* st_entry goes on at site.resume, wherever that is */
+#endif
+	__atomic_store_n(&c->site.dispatch, (void *)(unsigned long)to, __ATOMIC_RELEASE);
+}
+
 static const char *write_stub(struct st_session *s, struct fresh *f, struct st_ctl_site *c)
 {
 	uint8_t code[ST_STUB_MAX] = { 0 };
@@ -709,7 +725,7 @@ static const char *write_stub(struct st_session *s, struct fresh *f, struct st_c
 	region->used += (stub.size + 15ul) & ~15ul;
 	memset(&c->site, 0, sizeof(c->site));
 	vector = st_arch_syscalls_harm(st_proc_auxv(s->proc, AT_HWCAP));
-	c->site.dispatch = (void *)(unsigned long)(vector ? s->ctl->dispatch_vector : s->ctl->dispatch);
+	set_dispatch(s, c, vector, false);
 	c->site.func = f->plan.func;
 	c->site.resume = (stub.at + stub.resume) | (f->plan.isa == ST_ISA_T32);
 	c->site.flags = (vector ? 0 : ST_SITE_GENERAL) | (f->plan.isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
@@ -1204,11 +1220,11 @@ static void redirect(struct st_session *s, struct st_ctl_site *c, unsigned int p
 	uint8_t bytes[ST_JUMP_MAX];
 	unsigned long thumb = c->isa == ST_ISA_T32;
 
-	(void)s;
 	c->patch = patch;
 	c->redirect = to;
 	/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
 	c->direct = to && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+	set_dispatch(s, c, !(c->site.flags & ST_SITE_GENERAL), to != 0);
 	__atomic_store_n(&c->site.resume, to ? to : (unsigned long)(c->stub + c->moved) | thumb, __ATOMIC_RELEASE);
 	set_state(c);
 }
