@@ -484,10 +484,14 @@ static const struct place *place_at(const struct probe *p, uint64_t addr)
 static const char *symbolize(void *ctx, uint64_t addr, uint64_t *offset)
 {
 	struct st_target *t = ctx;
-	const struct place *place = place_at(t->current, addr);
+	const struct place *place;
 	const struct st_func *f;
 	struct st_object *obj;
 
+#if defined(__arm__)
+	addr &= ~1ull;		/* of a function pointer: the state, no part of the address */
+#endif
+	place = place_at(t->current, addr);
 	if (place) {
 		*offset = addr - place->addr;
 		return place->name;
