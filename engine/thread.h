@@ -64,7 +64,7 @@ static inline unsigned long st_thread_pointer(void)
 
 static inline unsigned int st_thread_hash(unsigned long tp)
 {
-	return (uint32_t)((uint32_t)(tp >> 6) * ST_SLOT_HASH) >> (32 - ST_THREADS_BITS);
+	return (uint32_t)((uint32_t)tp * ST_SLOT_HASH) >> (32 - ST_THREADS_BITS);
 }
 
 /* The slow part of st_thread_self(): the slot is not at its first place, or not taken yet. NULL: the table is full. */

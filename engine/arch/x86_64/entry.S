@@ -12,7 +12,7 @@
 	.text
 
 /*
- * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rdi, and called us:
+ * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rbx, and called us:
  *
  *	entry rsp ->	return address of the hooked function
  *			red zone, 128 bytes: dead at a function's entry, live at a ST_SITE_MIDDLE
@@ -20,7 +20,13 @@
  *	rsp + 8 ->	struct st_regs, 168 bytes
  *	rsp ->		return address into the stub
  *
- * rdi: the struct st_site. Everything else is the interrupted program's.
+ * rbx: the struct st_site. Everything else is the interrupted program's.
+ *
+ * Once saved, what a call preserves is ours until the end:
+ *
+ *	rbx	struct st_site		rbp	struct st_regs		r15	entry rsp
+ *	r14	the flags as they were, 0 if there were others than those that sahf restores
+ *	r12	the thread's slot	r13	the list of hooks
  *
  * Back in the stub at a function's entry, it jumps through the 8 bytes under the entry rsp, where we leave the address to go
  * on at: a redirect needs no register, and a signal that comes in between leaves the red zone alone. The jump is the
@@ -34,14 +40,17 @@ st_entry:
 	.cfi_startproc
 	.cfi_def_cfa rsp, 8 + ST_FRAME + ST_RED_ZONE + 8
 	.cfi_offset rip, -8
+	.cfi_rel_offset rbx, 8 + ST_RBX
 	mov	%r15, 8 + ST_R15(%rsp)
 	mov	%r14, 8 + ST_R14(%rsp)
 	mov	%r13, 8 + ST_R13(%rsp)
 	mov	%r12, 8 + ST_R12(%rsp)
 	mov	%rbp, 8 + ST_RBP(%rsp)
-	mov	%rbx, 8 + ST_RBX(%rsp)
+	.cfi_rel_offset r15, 8 + ST_R15
+	.cfi_rel_offset r14, 8 + ST_R14
+	.cfi_rel_offset r13, 8 + ST_R13
+	.cfi_rel_offset r12, 8 + ST_R12
 	.cfi_rel_offset rbp, 8 + ST_RBP
-	.cfi_rel_offset rbx, 8 + ST_RBX
 	mov	%r11, 8 + ST_R11(%rsp)
 	mov	%r10, 8 + ST_R10(%rsp)
 	mov	%r9, 8 + ST_R9(%rsp)
@@ -50,35 +59,32 @@ st_entry:
 	mov	%rcx, 8 + ST_RCX(%rsp)
 	mov	%rdx, 8 + ST_RDX(%rsp)
 	mov	%rsi, 8 + ST_RSI(%rsp)
+	mov	%rdi, 8 + ST_RDI(%rsp)
 	movq	$-1, 8 + ST_ORIG_RAX(%rsp)
 	movq	$0x33, 8 + ST_CS(%rsp)
 	movq	$0x2b, 8 + ST_SS(%rsp)
-	lea	8 + ST_FRAME + ST_RED_ZONE(%rsp), %rax
-	mov	%rax, 8 + ST_RSP(%rsp)
-	mov	ST_SITE_FUNC(%rdi), %rax
+	lea	8 + ST_FRAME + ST_RED_ZONE(%rsp), %r15
+	mov	%r15, 8 + ST_RSP(%rsp)
+	mov	ST_SITE_FUNC(%rbx), %rax
 	mov	%rax, 8 + ST_RIP(%rsp)
 
-	mov	%rdi, %rbx
 	lea	8(%rsp), %rbp
 	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
 	/*
 	 * C code wants the direction flag clear (psABI 3.2.1), and AC would fault on its unaligned accesses. The others go
 	 * too: then, if the hook clears one of them, sahf is still enough.
 	 */
-	testl	$~(ST_EFLAGS_STATUS | ST_EFLAGS_USUAL), ST_EFLAGS(%rbp)
+	mov	ST_EFLAGS(%rbp), %r14
+	test	$~(ST_EFLAGS_STATUS | ST_EFLAGS_USUAL), %r14d
 	jnz	.Lodd_flags
 .Lcall:
 	and	$-16, %rsp
-	testb	$ST_SITE_GENERAL, ST_SITE_FLAGS(%rbx)
-	jz	.Ldispatch
 
 	/* st_dispatch_general() of dispatch.c in place, for its usual way: every register is free here. */
 	mov	%fs:0, %rax
-	mov	%rax, %rcx
-	shr	$6, %rcx
-	imul	$ST_SLOT_HASH, %ecx, %ecx
-	shr	$(32 - ST_THREADS_BITS), %ecx
-	shl	$ST_SLOT_SHIFT, %ecx
+	imul	$ST_SLOT_HASH, %fs:0, %ecx	/* st_thread_hash() */
+	shr	$(32 - ST_THREADS_BITS - ST_SLOT_SHIFT), %ecx
+	and	$(((1 << ST_THREADS_BITS) - 1) << ST_SLOT_SHIFT), %ecx
 	lea	st_threads(%rip), %r12
 	add	%rcx, %r12
 	cmp	%rax, ST_SLOT_TP(%r12)
@@ -107,24 +113,19 @@ st_entry:
 	mov	ST_RIP(%rbp), %rdx
 	cmp	ST_SITE_FUNC(%rbx), %rdx
 	cmove	ST_SITE_RESUME(%rbx), %rdx
-	/* The usual way restores the status flags only; IF and the fixed bit are all else that is set. */
-	mov	ST_EFLAGS(%rbp), %rax
-	mov	%rax, %rcx
-	and	$~ST_EFLAGS_STATUS, %rcx
-	cmp	$ST_EFLAGS_USUAL, %rcx
-	jne	.Lslow
-	lea	ST_FRAME + ST_RED_ZONE(%rbp), %rcx
-	cmp	ST_RSP(%rbp), %rcx
+	cmp	ST_EFLAGS(%rbp), %r14
+	jne	.Lnew_flags
+.Lknown_flags:
+	cmp	ST_RSP(%rbp), %r15
 	jne	.Lslow
 	testb	$ST_SITE_MIDDLE, ST_SITE_FLAGS(%rbx)
 	jnz	.Lmiddle
-	mov	%rdx, -8(%rcx)
+	mov	%rdx, -8(%r15)
 .Lflags:
-	mov	%eax, %ecx
-	shr	$11, %ecx
-	and	$1, %ecx		/* OF */
+	mov	%r14d, %eax
 	mov	%al, %ah		/* SF ZF AF PF CF */
-	add	$0x7f, %cl		/* sets OF if it was 1: 1 + 0x7f overflows */
+	shr	$11, %r14d		/* OF: no flag above it is set */
+	add	$0x7f, %r14b		/* sets OF if it was 1: 1 + 0x7f overflows */
 	sahf				/* the others; leaves OF alone */
 
 	mov	ST_R15(%rbp), %r15
@@ -142,12 +143,17 @@ st_entry:
 	mov	ST_RSI(%rbp), %rsi
 	mov	ST_RDI(%rbp), %rdi
 	mov	ST_RBP(%rbp), %rbp
+	.cfi_remember_state
 	.cfi_def_cfa rsp, 8 + ST_FRAME + ST_RED_ZONE + 8
 	.cfi_restore rbp
 	.cfi_restore rbx
+	.cfi_restore r12
+	.cfi_restore r13
+	.cfi_restore r14
+	.cfi_restore r15
 	ret
 
-	.cfi_def_cfa rbp, ST_FRAME + ST_RED_ZONE + 8
+	.cfi_restore_state
 .Lvector:
 	movq	$0, ST_SLOT_BUSY(%r12)
 .Ldispatch:
@@ -158,7 +164,20 @@ st_entry:
 .Lodd_flags:
 	pushq	$ST_EFLAGS_USUAL
 	popfq
+	xor	%r14d, %r14d
 	jmp	.Lcall
+
+	/*
+	 * The hook changed flags, or there were others than usual. sahf will do if IF and the fixed bit are all that the
+	 * program is to have besides the status flags.
+	 */
+.Lnew_flags:
+	mov	ST_EFLAGS(%rbp), %r14
+	mov	%r14, %rax
+	and	$~ST_EFLAGS_STATUS, %rax
+	cmp	$ST_EFLAGS_USUAL, %rax
+	je	.Lknown_flags
+	jmp	.Lslow
 
 	/* In the middle of a function the red zone is live: the stub goes on by itself, a changed pc takes the slow way. */
 .Lmiddle:

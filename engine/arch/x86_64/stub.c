@@ -5,8 +5,8 @@
  *	stub:	lea	-152(%rsp), %rsp	over the red zone to the frame's end, see entry.S
  *		pushfq				where the frame has the flags: a push and a pop less
  *		lea	-144(%rsp), %rsp	to its beginning
- *		mov	%rdi, RDI(%rsp)
- *		movabs	$site, %rdi
+ *		mov	%rbx, RBX(%rsp)
+ *		movabs	$site, %rbx
  *		call	*entry(%rip)
  *		lea	304(%rsp), %rsp		restores nothing else: entry.S has
  *		jmp	*-8(%rsp)		to the moved instructions, or where a hook wants
@@ -75,9 +75,9 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 	*p++ = 0x9c;					/* pushfq */
 	p = PUT(p, "\x48\x8d\xa4\x24");
 	p = put32(p, -(uint32_t)ST_EFLAGS);
-	p = PUT(p, "\x48\x89\x7c\x24");			/* mov %rdi, disp8(%rsp) */
-	*p++ = ST_RDI;
-	p = PUT(p, "\x48\xbf");				/* movabs $imm64, %rdi */
+	p = PUT(p, "\x48\x89\x5c\x24");			/* mov %rbx, disp8(%rsp) */
+	*p++ = ST_RBX;
+	p = PUT(p, "\x48\xbb");				/* movabs $imm64, %rbx */
 	p = put64(p, stub->site);
 	p = PUT(p, "\xff\x15");				/* call *disp32(%rip) */
 	call = p;
