@@ -199,6 +199,9 @@ static bool do_register(struct owned *o)
 		return true;
 	}
 	add(&refused_busy, ret == -EBUSY);
+	/* A 32-bit address space that is full of stacks has no room within a branch of a small library. */
+	if (sizeof(long) == 4 && strstr(st_hook_reason(&o->hook), "no free memory"))
+		return false;
 	check(ret == -EBUSY, "register: %d: %s", ret, st_hook_reason(&o->hook));
 	return false;
 }
@@ -214,6 +217,47 @@ static bool do_unregister(struct owned *o)
 	return check(!ret, "unregister: %d: %s", ret, st_hook_reason(&o->hook));
 }
 
+static bool refused[1024];	/* of functions[]: can't be hooked */
+
+/* In calm weather first: each function by itself, under each kind of hook. */
+static void one_by_one(void)
+{
+	uint64_t seed = base_seed;
+	unsigned int refusals = 0;
+
+	for (unsigned int i = 0; i < function_count; i++) {
+		const struct function *f = &functions[i];
+
+		for (unsigned int kind = 0; kind < 3; kind++) {
+			struct owned *o = new_hook(kind);
+			int ret = -ENOENT;
+
+			if (kind == 1 && !f->twin)
+				goto out;
+			st_hook_filter_ip(&o->hook, f->at);
+			ret = st_hook_register(&o->hook);
+			if (ret == -ENOTSUP) {
+				refusals += kind == 0;
+				refused[i] = true;
+				if (kind == 0)
+					printf("%s %lu: %s\n", f->kind, f->n, st_hook_reason(&o->hook));
+				goto out;
+			}
+			if (!check(ret == 1, "%s %lu: %s", f->kind, f->n, st_hook_reason(&o->hook)))
+				goto out;
+			for (unsigned int k = 0; k < 20 && call_one(f, check_random(&seed)); k++)
+				;
+			check(o->hits, "%s %lu: no hits", f->kind, f->n);
+			st_hook_unregister(&o->hook);
+			call_one(f, check_random(&seed));
+out:
+			bury(o);
+		}
+	}
+	check(refusals <= function_count / 20, "%u of %u functions can't be hooked", refusals, function_count);
+	hits = missed = 0;
+}
+
 static void hook_random(uint64_t *seed)
 {
 	static const char *const libc[] = { "libc.so.6:str*", "libc.so.6:*printf", "libc.so.6:*alloc", "libc.so.6:mem*" };
@@ -222,9 +266,10 @@ static void hook_random(uint64_t *seed)
 	unsigned int n = 1 + (r >> 8) % 40;
 
 	while (n--) {
-		const struct function *f = &functions[check_random(seed) % function_count];
+		unsigned int i = (unsigned int)(check_random(seed) % function_count);
+		const struct function *f = &functions[i];
 
-		if (r % 3 != 1 || f->twin)
+		if (!refused[i] && (r % 3 != 1 || f->twin))
 			st_hook_filter_ip(&o->hook, f->at);
 	}
 	if (r % 3 == 0 && !(r >> 16 & 15))
@@ -255,8 +300,11 @@ static void *short_lived(void *arg)
 	uint64_t seed = (unsigned long)arg | 1;
 
 	call_some(&seed, 100);
+#if !defined(__arm__)
+	/* There it unwinds under the loader's lock, which a child forked at that moment never gets (glibc 2.36). */
 	if (seed & 1)
 		pthread_exit(NULL);
+#endif
 	return NULL;
 }
 
@@ -307,15 +355,16 @@ static void plugin_round(uint64_t r)
 	on = do_register(o);
 	doing("calling the plugin");
 	for (long i = 0; i < 100; i++) {
-		bool good = nops(i, 3) == 1000 + i * 3 && moved(i, 4) == i - 12 + 1000 &&
-			    real((double)i) == (double)i * 0.5 + 1000;
+		long a = nops(i, 3), b = moved(i, 4);
+		double c = real((double)i);
 
-		if (!good) {
-			check(false, "the plugin returned a wrong value");
+		if (!check(a == 1000 + i * 3 && b == i - 12 + 1000 && c == (double)i * 0.5 + 1000,
+			   "the plugin returned %ld %ld %f for %ld", a, b, c, i)) {
 			add(&wrong, 1);
+			break;
 		}
 	}
-	check(!on || o->hits == 300, "plugin: %lu hits", o->hits);
+	check(!on || o->hits == 300 || wrong, "plugin: %lu hits", o->hits);
 	if (on && r & 2) {
 		on = false;
 		if (!do_unregister(o))
@@ -358,7 +407,7 @@ static int child(uint64_t seed)
 	wrong = storm_dead_calls = 0;
 	call_some(&seed, 50);
 	for (unsigned int i = 0; i < function_count; i += 37)
-		n += functions[i].twin && !st_hook_filter_ip(&o->hook, functions[i].at);
+		n += functions[i].twin && !refused[i] && !st_hook_filter_ip(&o->hook, functions[i].at);
 	if (n && st_hook_register(&o->hook) > 0) {
 		for (unsigned int i = 0; i < function_count; i += 37)
 			call_one(&functions[i], seed);
@@ -508,6 +557,7 @@ int main(int argc, char **argv)
 		return check_end();
 	dl_iterate_phdr(save_text, NULL);
 
+	one_by_one();
 	sigaction(SIGUSR1, &sa, NULL);
 	sa.sa_flags |= SA_ONSTACK;
 	sigaction(SIGUSR2, &sa, NULL);
