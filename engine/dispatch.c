@@ -64,7 +64,7 @@ static __attribute__((noinline)) bool nested(struct st_slot *t, struct st_site *
 	unsigned long outer = t->depth ? t->inner : t->busy;
 	unsigned long now = (unsigned long)regs;
 	struct st_hook **h = hooks_of(site, saved);
-	int tid = (int)st_syscall0(__NR_gettid);
+	int tid = st_thread_id();
 	bool fresh, left;
 
 	if (!h)

@@ -13,6 +13,7 @@
 #include <engine/signal_frame.h>
 #include <engine/site.h>
 #include <engine/syscall.h>
+#include <engine/thread.h>
 
 /* How far apart two frames of one stack may be for us to look between them. */
 #define LOOK_MAX (256ul << 10)
@@ -21,7 +22,7 @@ bool st_on_alternate_stack(unsigned long sp)
 {
 	stack_t ss;
 
-	if (st_syscall2(__NR_sigaltstack, 0, &ss) || !(ss.ss_flags & SS_ONSTACK))
+	if (st_no_syscalls || st_syscall2(__NR_sigaltstack, 0, &ss) || !(ss.ss_flags & SS_ONSTACK))
 		return false;
 	return sp - (unsigned long)ss.ss_sp < ss.ss_size;
 }

@@ -18,6 +18,7 @@
 
 struct st_slot st_threads[ST_THREADS];
 int *(*st_errno_location)(void);
+int st_no_syscalls;
 
 static long tid_offset;		/* of a thread's id from its thread pointer; 0: not known */
 
@@ -86,7 +87,7 @@ static struct st_slot *take(struct st_slot *t, unsigned long old, unsigned long 
 {
 	if (!__atomic_compare_exchange_n(&t->tp, &old, tp, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return NULL;
-	t->tid = (int)st_syscall0(__NR_gettid);
+	t->tid = st_thread_id();
 	if (tid_offset && *(volatile int *)(tp + (unsigned long)tid_offset) != t->tid)
 		tid_offset = 0;
 	t->busy = 0;

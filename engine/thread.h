@@ -21,6 +21,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <engine/syscall.h>
 
 /*
  * @tp: the thread pointer, 0 while the slot is free
@@ -44,6 +45,17 @@ _Static_assert(offsetof(struct st_slot, busy) == ST_SLOT_BUSY, "entry.S");
 _Static_assert(sizeof(struct st_slot) == 1 << ST_SLOT_SHIFT, "entry.S");
 
 extern struct st_slot st_threads[ST_THREADS] __attribute__((visibility("hidden")));
+
+/*
+ * Not 0: the process is under a filter that may kill it for a system call (seccomp), so the dispatcher makes none; then a hook that
+ * was left by longjmp is not noticed, and all threads look like one to st_thread_id(). For the agent, whose hooks do not do that.
+ */
+extern int st_no_syscalls __attribute__((visibility("hidden")));
+
+static inline int st_thread_id(void)
+{
+	return st_no_syscalls ? 0 : (int)st_syscall0(__NR_gettid);
+}
 
 /* How a thread finds its errno; NULL where hooks never touch it (the agent). */
 extern int *(*st_errno_location)(void) __attribute__((visibility("hidden")));

@@ -311,19 +311,25 @@ int st_patch_apply(struct st_session *s, const char *file, char err[ST_ERR_MAX])
 			fail(err, ret, "%.100s can't be applied: %s", file, why);
 	}
 	if (!ret) {
+		ret = st_session_lock(s);
+		if (ret)
+			fail(err, ret, "%s", st_session_error(s));
+	}
+	if (!ret) {
 		ret = st_objects_read(st_session_proc(s), &w.objs, err);
 		if (!ret) {
 			ret = apply(&w);
 			st_objects_free(w.objs);
 		}
-		free(w.replace);
-		st_manifest_free(&w.m);
+		st_session_unlock(s);
 	}
+	free(w.replace);
+	st_manifest_free(&w.m);
 	free(image);
 	return ret;
 }
 
-int st_patch_revert(struct st_session *s, const char *name, char err[ST_ERR_MAX])
+static int revert(struct st_session *s, const char *name, char err[ST_ERR_MAX])
 {
 	struct st_ctl *ctl = st_session_ctl(s);
 	int i = find_patch(ctl, name), ret;
@@ -347,4 +353,15 @@ int st_patch_revert(struct st_session *s, const char *name, char err[ST_ERR_MAX]
 	}
 	__atomic_store_n(&p->state, ST_PATCH_FREE, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int st_patch_revert(struct st_session *s, const char *name, char err[ST_ERR_MAX])
+{
+	int ret = st_session_lock(s);
+
+	if (ret)
+		return fail(err, ret, "%s", st_session_error(s));
+	ret = revert(s, name, err);
+	st_session_unlock(s);
+	return ret;
 }

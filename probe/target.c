@@ -596,15 +596,14 @@ uint64_t st_target_missed(const struct st_target *t)
 const char *st_target_gone(struct st_target *t)
 {
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
-	uint64_t ns = st_monotonic_ns(), magic = 0;
+	uint64_t ns = st_monotonic_ns();
 
 	if (t->pidfd >= 0 && poll(&pfd, 1, 0) == 1)
 		return "has exited";
 	if (ns - t->checked < 200000000)
 		return NULL;
 	t->checked = ns;
-	if (!st_mem_read(t->proc, (unsigned long)t->ctl->self, &magic, sizeof(magic)) &&
-	    magic == ST_CTL_MAGIC)
+	if (st_session_there(t->session))
 		return NULL;
 	if (!st_start_time(t->pid))
 		return "has exited";
@@ -631,7 +630,8 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 				break;
 			nanosleep(&pause, NULL);
 		}
-		if (r < 0 && (r == -ESRCH || st_target_gone(t)))
+		t->checked = 0;
+		if (r < 0 && (r == -ESRCH || r == -ESTALE || st_target_gone(t)))
 			gone = true;
 		if (r < 0 && !gone) {
 			/* It stays as it is, with its owner: whoever comes next will remove it. */

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,6 +30,7 @@
 #include <process/thread_pointer.h>
 
 #define STOP_MS 2000
+#define LOCK_MS 5000		/* how long to wait for another tool */
 #define BUSY_TRIES 100
 #define BUSY_NAP_MS 2
 #define GRACE_MS 5000		/* how long a hook of the agent may take at most */
@@ -39,6 +41,9 @@ struct st_session {
 	struct st_proc *proc;
 	struct st_ctl *ctl;
 	int fd;			/* of the shared memory */
+	int lock_fd;		/* of /proc/PID, whose lock is ours while we change the process */
+	unsigned int locked;	/* how often */
+	int pid;
 	char err[ST_ERR_MAX];
 	unsigned long stops;
 	uint64_t longest;	/* ns */
@@ -96,6 +101,54 @@ static bool same_file(int fd, const struct st_map *map)
 	struct stat st;
 
 	return !fstat(fd, &st) && st.st_ino == map->inode;
+}
+
+bool st_session_there(struct st_session *s)
+{
+	const struct st_map *map;
+	struct st_maps *maps;
+	bool there;
+
+	if (!st_proc_alive(s->proc) || st_maps_read(s->proc, &maps, NULL))
+		return false;
+	map = find_ctl(maps);
+	there = map && map->start == s->ctl->self && same_file(s->fd, map);
+	st_maps_free(maps);
+	return there;
+}
+
+/*
+ * What several tools do to a process must not mix: the agent must not go away between one stop and the next of a tool that
+ * installs a hook. The lock is on the process's folder in /proc, so that it is there before the agent is, and gone when
+ * its holder dies.
+ */
+int st_session_lock(struct st_session *s)
+{
+	if (s->locked) {
+		s->locked++;
+		return 0;
+	}
+	for (long waited = 0; flock(s->lock_fd, LOCK_EX | LOCK_NB); waited += BUSY_NAP_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return fail(s, -errno, "can't lock /proc/%d: %s", s->pid, strerror(errno));
+		if (waited >= LOCK_MS)
+			return fail(s, -EBUSY, "another sidetrack is changing process %d", s->pid);
+		nap_ms(BUSY_NAP_MS);
+	}
+	/* The tool that had the lock may have taken the agent away. */
+	if (s->ctl && !st_session_there(s)) {
+		flock(s->lock_fd, LOCK_UN);
+		return fail(s, -ESTALE, st_proc_alive(s->proc) ? "another sidetrack has detached from process %d" :
+			    "process %d has ended, or runs another program now", s->pid);
+	}
+	s->locked = 1;
+	return 0;
+}
+
+void st_session_unlock(struct st_session *s)
+{
+	if (!--s->locked)
+		flock(s->lock_fd, LOCK_UN);
 }
 
 /* The mapping itself, which takes CAP_CHECKPOINT_RESTORE; or the descriptor of another tool that works on the process. */
@@ -300,7 +353,8 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	struct st_load_opts opts = { .size = sizeof(opts) };
 	struct st_ctl *ctl = s->ctl;
 	struct st_loaded l;
-	uint64_t var = 0, init = 0;
+	uint64_t var = 0, init = 0, quiet = 0;
+	int no_syscalls = ctl->no_syscalls;
 	unsigned long self = ctl->self, hwcap = st_proc_auxv(s->proc, AT_HWCAP), ignored;
 	int ret;
 
@@ -316,10 +370,12 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	      agent_symbol(s, &l, "st_agent_probe", &ctl->probe) ?:
 	      agent_symbol(s, &l, "st_threads", &ctl->threads) ?:
 	      agent_symbol(s, &l, "st_agent_ctl", &var) ?:
-	      agent_symbol(s, &l, "st_arch_init", &init);
+	      agent_symbol(s, &l, "st_arch_init", &init) ?:
+	      agent_symbol(s, &l, "st_no_syscalls", &quiet);
 	if (ret)
 		return ret;
-	ret = st_mem_write(s->proc, var, &self, sizeof(self));
+	ret = st_mem_write(s->proc, var, &self, sizeof(self)) ?:
+	      st_mem_write(s->proc, quiet, &no_syscalls, sizeof(no_syscalls));
 	if (ret)
 		return fail(s, ret, "can't write the agent's memory: %s", strerror(-ret));
 	ret = st_remote_call(r, init, &hwcap, 1, &ignored, STOP_MS, s->err);
@@ -417,12 +473,20 @@ int st_session_open(int pid, bool may_create, struct st_session **session, char 
 	struct st_session *s = calloc(1, sizeof(*s));
 	struct st_maps *maps = NULL;
 	const struct st_map *map;
+	char path[32];
 	int ret, fd;
 
 	if (!s)
 		return -ENOMEM;
 	s->fd = -1;
-	ret = st_proc_open(pid, &s->proc, s->err);
+	s->lock_fd = -1;
+	s->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	s->lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* If it can't be opened, st_proc_open() has the better sentence. */
+	ret = s->lock_fd < 0 ? 0 : st_session_lock(s);
+	if (!ret)
+		ret = st_proc_open(pid, &s->proc, s->err);
 	if (!ret)
 		ret = st_maps_read(s->proc, &maps, s->err);
 	if (ret)
@@ -453,6 +517,7 @@ int st_session_open(int pid, bool may_create, struct st_session **session, char 
 	if (ret)
 		goto fail;
 	hold(s);
+	st_session_unlock(s);
 	st_maps_free(maps);
 	*session = s;
 	return 0;
@@ -476,6 +541,8 @@ void st_session_close(struct st_session *s)
 	}
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
 	st_proc_close(s->proc);
 	free(s->window);
 	free(s);
@@ -1091,7 +1158,7 @@ static int fn_order(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
 {
 	unsigned long addr = target_address(s, hook);
 	int *site = calloc(n + 1, sizeof(*site));
@@ -1141,7 +1208,18 @@ out:
 	return ret ? ret : (int)count;
 }
 
-int st_session_unhook(struct st_session *s, struct st_hook *hook)
+int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_hook(s, hook, fn, n);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static int do_unhook(struct st_session *s, struct st_hook *hook)
 {
 	unsigned long addr = target_address(s, hook);
 	uint32_t used = sites_used(s);
@@ -1169,6 +1247,17 @@ int st_session_unhook(struct st_session *s, struct st_hook *hook)
 	return ret;
 }
 
+int st_session_unhook(struct st_session *s, struct st_hook *hook)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_unhook(s, hook);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
 static uint64_t start_time(uint32_t pid)
 {
 	char path[32], buf[1024], *p;
@@ -1192,7 +1281,7 @@ static uint64_t start_time(uint32_t pid)
 	return v;
 }
 
-int st_session_reap(struct st_session *s)
+static int do_reap(struct st_session *s)
 {
 	int reaped = 0;
 
@@ -1209,6 +1298,17 @@ int st_session_reap(struct st_session *s)
 		reaped++;
 	}
 	return reaped;
+}
+
+int st_session_reap(struct st_session *s)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_reap(s);
+		st_session_unlock(s);
+	}
+	return ret;
 }
 
 /* ---- patches ---- */
@@ -1229,7 +1329,7 @@ static void redirect(struct st_session *s, struct st_ctl_site *c, unsigned int p
 	set_state(c);
 }
 
-int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
+static int do_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
 {
 	struct st_fn *fn = calloc(n + 1, sizeof(*fn));
 	int *site = calloc(n + 1, sizeof(*site));
@@ -1275,7 +1375,18 @@ out:
 	return ret;
 }
 
-int st_session_restore(struct st_session *s, unsigned int patch)
+int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_replace(s, patch, r, n);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static int do_restore(struct st_session *s, unsigned int patch)
 {
 	uint32_t used = sites_used(s);
 	uint32_t *mine = calloc(used + 1, sizeof(*mine));
@@ -1313,25 +1424,60 @@ out:
 	return ret;
 }
 
+int st_session_restore(struct st_session *s, unsigned int patch)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_restore(s, patch);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
 /* ---- leaving ---- */
 
-int st_session_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms)
+/*
+ * The executable parts of the regions. Only these can be returned to; an address of a patch's data in some register (ARM's PLT
+ * leaves one in ip) means nothing once none of its code runs.
+ */
+static struct st_range *executable_parts(struct st_session *s, const unsigned int *region, size_t n, size_t *count)
 {
-	struct st_range *range = calloc(n + 1, sizeof(*range));
+	struct st_range *range;
+	struct st_maps *maps;
+
+	*count = 0;
+	if (st_maps_read(s->proc, &maps, s->err))
+		return NULL;
+	range = calloc(maps->n + 1, sizeof(*range));
+	for (size_t i = 0; range && i < maps->n; i++) {
+		const struct st_map *map = &maps->map[i];
+
+		for (size_t k = 0; (map->prot & PROT_EXEC) && k < n; k++) {
+			const struct st_ctl_region *r = &s->ctl->region[region[k]];
+
+			if (map->end <= r->start || map->start >= r->start + r->size)
+				continue;
+			range[(*count)++] = (struct st_range){ map->start, map->end };
+			break;
+		}
+	}
+	st_maps_free(maps);
+	return range;
+}
+
+static int do_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms, bool leaving)
+{
+	struct st_range *range;
+	size_t ranges;
 	struct timespec from, now;
 	struct st_stop *stop;
 	struct st_hit hit = { 0 };
 	int ret = 0, found;
 
+	range = executable_parts(s, region, n, &ranges);
 	if (!range)
-		return fail(s, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		const struct st_ctl_region *r = &s->ctl->region[region[i]];
-
-		/* Nothing is executed in the shared memory, and its address may well be in a register. */
-		range[i].lo = r->kind == ST_REGION_CTL ? 0 : r->start;
-		range[i].hi = r->kind == ST_REGION_CTL ? 0 : r->start + r->size;
-	}
+		return fail(s, -ENOMEM, "can't read the mappings of process %d", s->pid);
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (;;) {
 		struct st_remote *r;
@@ -1341,14 +1487,17 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 			break;
 		found = 0;
 		for (size_t i = 0; i < st_stop_count(stop) && !found; i++)
-			found = st_scan(st_stop_thread(stop, i), range, n, &hit);
+			found = st_scan(st_stop_thread(stop, i), range, ranges, &hit);
 		if (!found) {
 			ret = st_remote_begin(stop, NULL, &r, s->err);
 			for (size_t i = 0; !ret && i < n; i++) {
 				struct st_ctl_region *x = &s->ctl->region[region[i]];
 
 				st_remote_munmap(r, x->start, x->size);
-				x->kind = ST_REGION_FREE;
+				if (leaving)
+					x->released = (uint32_t)s->pid;
+				else
+					x->kind = ST_REGION_FREE;
 			}
 			if (!ret)
 				st_remote_end(r);
@@ -1369,7 +1518,18 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 	return ret;
 }
 
-int st_session_detach(struct st_session *s)
+int st_session_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_release(s, region, n, wait_ms, false);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static int do_detach(struct st_session *s)
 {
 	unsigned int region[ST_REGIONS_MAX];
 	uint32_t used = sites_used(s);
@@ -1397,14 +1557,29 @@ int st_session_detach(struct st_session *s)
 	for (int i = 0; i < ST_PATCHES_MAX; i++)
 		s->ctl->patch[i].state = ST_PATCH_FREE;
 	n = 0;
-	/* The shared memory last: it is what a later tool finds if this one dies. */
+	/*
+	 * The shared memory last: it is what a later tool finds if this one dies. A child that the process has forked has it, too,
+	 * and mappings of its own, so what is unmapped is noted by pid and not forgotten.
+	 */
 	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL)
+		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL &&
+		    s->ctl->region[i].released != (uint32_t)s->pid)
 			region[n++] = i;
 	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
 		if (s->ctl->region[i].kind == ST_REGION_CTL)
 			region[n++] = i;
-	return st_session_release(s, region, n, GRACE_MS);
+	return do_release(s, region, n, GRACE_MS, true);
+}
+
+int st_session_detach(struct st_session *s)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_detach(s);
+		st_session_unlock(s);
+	}
+	return ret;
 }
 
 long st_session_compare(struct st_session *s, unsigned long *bytes, unsigned int *objects)

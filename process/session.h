@@ -42,6 +42,16 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 
+/*
+ * st_session_lock() - keep other tools from changing the process meanwhile; nests
+ * Return: 0, -EBUSY: another tool has it for long; -ESTALE: another tool has detached, the session is of no use any more.
+ */
+int st_session_lock(struct st_session *s);
+void st_session_unlock(struct st_session *s);
+
+/* Is the agent of this session still in the process? */
+bool st_session_there(struct st_session *s);
+
 /* Free the records of probes whose tool has died, and take them off their sites. */
 int st_session_reap(struct st_session *s);
 

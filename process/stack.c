@@ -80,13 +80,15 @@ static int scan_memory(struct scan *s, unsigned long from, unsigned long to)
 }
 
 /*
+ * Not the red zone: a leaf's own data; nobody returns to an address that stands there, and addresses of calls that have returned do.
+ *
  * From @sp to the end of the stack: of its mapping, or the thread's own block (glibc and musl put it on top of the
  * stack; what lies behind may be another mapping that the kernel has merged).
  */
 static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long sp, unsigned long tp)
 {
 	const struct st_map *map = st_maps_find(maps, sp);
-	unsigned long from = (sp - st_arch_redzone()) & ~(sizeof(long) - 1), to;
+	unsigned long from = sp & ~(sizeof(long) - 1), to;
 	int ret;
 
 	/* A stack that has not a byte on it yet points behind its mapping. */
