@@ -28,7 +28,7 @@ struct st_proc {
 	size_t nauxv;			/* words */
 	struct st_stop *stop;
 	/* Threads that we interrupted and that have not stopped yet (uninterruptible): to be released when they do. */
-	pid_t *late;
+	struct st_late *late;	/* stop.c */
 	size_t nlate;
 };
 

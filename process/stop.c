@@ -14,12 +14,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* A try that takes longer lets everybody go and waits for a better moment. */
-#define TRY_NS 50000000ull
+/*
+ * A try that takes longer lets everybody go and waits for a better moment; the next may take twice as long. An
+ * emulated or overloaded machine needs milliseconds for each thread.
+ */
+#define TRY_NS 100000000ull
+#define TRY_THREAD_NS 5000000ull
+
+/* A thread that was asked to stop, and had not when we gave up. */
+struct st_late {
+	pid_t tid;
+	struct st_syscall was;
+};
 
 struct st_stop {
 	struct st_proc *proc;
@@ -253,14 +264,14 @@ static bool signal_waits(pid_t pid, pid_t tid)
 }
 
 /* Threads that could not be stopped in time belong to the process's list until they do stop. */
-static void keep_late(struct st_proc *proc, pid_t tid)
+static void keep_late(struct st_proc *proc, pid_t tid, const struct st_syscall *was)
 {
-	pid_t *more = realloc(proc->late, (proc->nlate + 1) * sizeof(*more));
+	struct st_late *more = realloc(proc->late, (proc->nlate + 1) * sizeof(*more));
 
 	if (!more)
 		return;
 	proc->late = more;
-	proc->late[proc->nlate++] = tid;
+	proc->late[proc->nlate++] = (struct st_late){ tid, *was };
 }
 
 static void release(struct st_stop *stop, size_t i)
@@ -268,7 +279,7 @@ static void release(struct st_stop *stop, size_t i)
 	struct st_thread *thread = stop->thread[i];
 
 	if (thread->state == ST_THREAD_RUNNING) {
-		keep_late(stop->proc, thread->tid);
+		keep_late(stop->proc, thread->tid, &stop->was[i]);
 	} else if (thread->state == ST_THREAD_STOPPED) {
 		if (stop->repeated[i] && ST_ARCH_SNAPSHOT && signal_waits(stop->proc->pid, thread->tid))
 			st_arch_unrepeat(thread->tid);
@@ -292,12 +303,12 @@ static bool reap_late(struct st_proc *proc)
 	size_t i, left = 0;
 
 	for (i = 0; i < proc->nlate; i++) {
-		pid_t tid = proc->late[i];
+		pid_t tid = proc->late[i].tid;
 		int status, sig;
 		pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
 
 		if (!got) {
-			proc->late[left++] = tid;
+			proc->late[left++] = proc->late[i];
 			continue;
 		}
 		if (got != tid)
@@ -306,7 +317,7 @@ static bool reap_late(struct st_proc *proc)
 		case ST_REPORT_GONE:
 			break;
 		case ST_REPORT_EVENT_STOP:
-			st_arch_repeat(tid, &(struct st_syscall){ 0 });
+			st_arch_repeat(tid, &proc->late[i].was);
 			ptrace(PTRACE_DETACH, tid, NULL, NULL);
 			break;
 		default:
@@ -346,15 +357,17 @@ static void drop_gone(struct st_stop *stop)
 			continue;
 		}
 		stop->thread[n] = stop->thread[i];
+		stop->was[n] = stop->was[i];
 		stop->repeated[n++] = stop->repeated[i];
 	}
 	stop->n = n;
 }
 
 /* One try. -EAGAIN: @busy could not be stopped in time; nobody is stopped. */
-static int try_stop(struct st_proc *proc, unsigned int flags, struct st_stop **out, pid_t *busy, char *err)
+static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns, struct st_stop **out, pid_t *busy,
+		    char *err)
 {
-	uint64_t deadline = st_now_ns() + TRY_NS;
+	uint64_t deadline;
 	unsigned int quiet = 0;
 	struct st_stop *stop;
 	size_t i, n;
@@ -389,6 +402,7 @@ static int try_stop(struct st_proc *proc, unsigned int flags, struct st_stop **o
 		free(tid);
 		if (ret < 0)
 			goto fail;
+		deadline = st_now_ns() + limit_ns + (stop->n - first) * TRY_THREAD_NS;
 		quiet = stop->n == first ? quiet + 1 : 0;
 		for (i = first; i < stop->n; i++) {
 			ret = wait_stopped(stop, i, deadline);
@@ -422,20 +436,22 @@ fail:
 
 static const char *why_busy(pid_t pid, pid_t tid)
 {
-	char path[ST_PROC_PATH], *text;
-	bool vfork;
+	struct st_syscall in;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/wchan", pid, tid);
-	text = st_slurp(path, NULL);
-	vfork = text && strstr(text, "vfork");
-	free(text);
-	return vfork ? "it waits for a child of vfork() to execute a program" :
-		       "it is in an uninterruptible system call (a disk or network file system)";
+	read_syscall(pid, tid, &in);
+	if (in.blocked && (in.nr == SYS_clone || in.nr == 435 /* clone3 */
+#ifdef SYS_vfork
+			   || in.nr == SYS_vfork
+#endif
+			   ))
+		return "it waits for a child of vfork() to execute a program";
+	return in.blocked ? "it is in an uninterruptible system call (a disk or network file system)" :
+			    "the machine is too busy";
 }
 
 int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, struct st_stop **out, char *err)
 {
-	uint64_t until = st_now_ns() + timeout_ms * 1000000ull;
+	uint64_t until = st_now_ns() + timeout_ms * 1000000ull, limit = TRY_NS;
 	pid_t busy = 0;
 	int ret;
 
@@ -447,13 +463,15 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 
 		ret = -EAGAIN;
 		if (!reap_late(proc))
-			busy = proc->late[0];
+			busy = proc->late[0].tid;
 		else if (!(flags & ST_STOP_ONE) && (busy = uninterruptible(proc)))
 			;
 		else
-			ret = try_stop(proc, flags, out, &busy, err);
+			ret = try_stop(proc, flags, limit, out, &busy, err);
 		if (ret != -EAGAIN)
 			break;
+		if (limit < timeout_ms * 1000000ull)
+			limit *= 2;
 		if (st_now_ns() > until)
 			return st_fail(err, -EBUSY, "thread %d of process %d (%s) can't be stopped: %s; try again", busy,
 				       proc->pid, proc->comm, why_busy(proc->pid, busy));

@@ -48,6 +48,28 @@ static char err[ST_ERR_MAX];
 			return;                                                                                        \
 	} while (0)
 
+/* Emulated machines are slow: fewer rounds there. */
+static int scaled(int count)
+{
+	return getenv("SIDETRACK_VM") ? (count + 3) / 4 : count;
+}
+
+/* A program without a dynamic loader: musl's where there is one, else glibc's. NULL: neither was built. */
+static const char *static_target(void)
+{
+	static const char *const names[] = { "target-musl", "target-static" };
+	char path[512];
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		if (!access(path, X_OK))
+			return names[i];
+	}
+	skipped++;
+	return NULL;
+}
+
 static double now(void)
 {
 	struct timespec ts;
@@ -391,6 +413,7 @@ static void stops(const char *program, const char *mode, int count)
 	struct st_proc *p;
 	int i;
 
+	count = scaled(count);
 	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
 	for (i = 0; i < count && !test_failed; i++) {
 		struct st_stop *s;
@@ -439,16 +462,12 @@ static void test_stop_trap(void)
 	stops("target", "trap", 100);
 }
 
-static void test_stop_musl(void)
+static void test_stop_static(void)
 {
-	char path[512];
+	const char *program = static_target();
 
-	snprintf(path, sizeof(path), "%s/target-musl", dir);
-	if (access(path, X_OK)) {
-		skipped++;
-		return;
-	}
-	stops("target-musl", "blocked,busy", 200);
+	if (program)
+		stops(program, "blocked,busy", 200);
 }
 
 /* Stopped by SIGSTOP before: it is so afterwards, and goes on at SIGCONT. */
@@ -525,6 +544,162 @@ static void test_group_stop(void)
 	CHECK(finish(&t));
 }
 
+/* A thread that waits for its vfork() child can't be stopped: it says so, or waits until it can. */
+static void test_vfork(void)
+{
+	struct target t = start("target", "vfork,vector");
+	int i, busy = 0, done = 0;
+	struct st_proc *p;
+
+	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
+	for (i = 0; i < 12 && !test_failed; i++) {
+		struct st_stop *s;
+		double begun = now();
+		int ret = st_stop(p, 0, i % 2 ? 3000 : 50, &s, err);
+
+		if (ret == -EBUSY) {
+			CHECK(strstr(err, "vfork"));
+			CHECK(now() - begun < 2);
+			busy++;
+		} else {
+			NEED(!ret);
+			done++;
+			CHECK(!st_resume(s, NULL));
+		}
+		usleep(70000);
+	}
+	CHECK(busy > 0 && done >= 6);
+	CHECK(answers(&t));
+	st_proc_close(p);
+	CHECK(finish(&t));
+}
+
+static void test_many(void)
+{
+	stops("target", "many,blocked", 40);
+}
+
+/* It executes another program, or the same one: nothing that is known about it holds. */
+static void test_exec(void)
+{
+	struct target t = start("target", "vector");
+	struct st_stop *s;
+	struct st_proc *p;
+	char line[64];
+
+	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
+	CHECK(st_proc_alive(p));
+	CHECK(write(t.in, "x", 1) == 1 && read_line(t.out, line, sizeof(line), 5000));
+	CHECK(!st_proc_alive(p));
+	CHECK(st_stop(p, 0, 1000, &s, err) == -ESTALE && strstr(err, "executed"));
+	CHECK(answers(&t));
+	st_proc_close(p);
+	CHECK(finish(&t));
+}
+
+/* Its first thread has exited: what /proc/PID says is then a zombie's. */
+static void test_no_leader(void)
+{
+	struct target t = start("target", "vector,nanosleep,vfork");
+	struct st_objects *objs;
+	struct st_proc *p;
+	int i;
+
+	NEED(!test_failed && write(t.in, "l", 1) == 1);
+	NEED(becomes(t.pid, 'Z'));
+	NEED(!st_proc_open(t.pid, &p, err));
+	CHECK(!st_objects_read(p, &objs, err) && !strcmp(objs->object[0].name, "target"));
+	st_objects_free(objs);
+	for (i = 0; i < 20 && !test_failed; i++) {
+		struct st_remote *r;
+		struct st_stop *s;
+
+		NEED(!st_stop(p, i % 2 ? ST_STOP_ONE : 0, 5000, &s, err));
+		NEED(!st_remote_begin(s, NULL, &r, err));
+		CHECK(remote_getpid(r) == t.pid);
+		CHECK(!st_remote_end(r));
+		CHECK(!st_resume(s, NULL));
+	}
+	st_proc_close(p);
+	close(t.in);
+	close(t.out);
+	kill(t.pid, SIGKILL);
+	waitpid(t.pid, NULL, 0);
+}
+
+/* Signals that are queued all the time: none is lost, none comes twice, none changes its data. */
+static void test_signals(void)
+{
+	struct target t = start("target", "queue,vector");
+	unsigned int sent = 0, i;
+	struct st_proc *p;
+
+	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
+	for (i = 0; i < (unsigned int)scaled(200) && !test_failed; i++) {
+		struct st_remote *r;
+		struct st_stop *s;
+		unsigned int j;
+
+		for (j = 0; j < i % 5; j++)
+			sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+		NEED(!st_stop(p, 0, 5000, &s, err));
+		sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+		if (i % 2) {
+			NEED(!st_remote_begin(s, st_stop_thread(s, i % st_stop_count(s)), &r, err));
+			sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+			CHECK(remote_getpid(r) == t.pid);
+			CHECK(!st_remote_end(r));
+		}
+		CHECK(!st_resume(s, NULL));
+	}
+	for (i = 0; i < 100; i++) {
+		char line[64];
+		unsigned long n = 0;
+
+		if (write(t.in, "?", 1) != 1 || !read_line(t.out, line, sizeof(line), 5000))
+			break;
+		sscanf(line, "alive %lu", &n);
+		if (n == sent)
+			break;
+		usleep(20000);
+	}
+	CHECK(i < 100);
+	st_proc_close(p);
+	CHECK(finish(&t));
+}
+
+/* The target dies while it is stopped, or borrowed. */
+static void test_target_dies(void)
+{
+	int i;
+
+	for (i = 0; i < 20 && !test_failed; i++) {
+		struct target t = start("target", "vector,nanosleep");
+		unsigned long addr = 0;
+		struct st_remote *r;
+		struct st_stop *s;
+		struct st_proc *p;
+
+		NEED(!test_failed && !st_proc_open(t.pid, &p, err));
+		NEED(!st_stop(p, 0, 5000, &s, err));
+		if (i % 4 == 0)
+			kill(t.pid, SIGKILL);
+		if (i % 2 || !st_remote_begin(s, NULL, &r, err)) {
+			if (i % 2)
+				NEED(!st_remote_begin(s, NULL, &r, err));
+			kill(t.pid, SIGKILL);
+			usleep(i * 100);
+			CHECK(st_remote_mmap(r, &addr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == -ESRCH);
+			CHECK(st_remote_end(r) == -ESRCH);
+		}
+		CHECK(st_resume(s, NULL) == -ESRCH);
+		st_proc_close(p);
+		close(t.in);
+		close(t.out);
+		waitpid(t.pid, NULL, 0);
+	}
+}
+
 /* ---- remote calls */
 
 static void borrow(const char *program, const char *mode, int count, unsigned int flags)
@@ -534,6 +709,7 @@ static void borrow(const char *program, const char *mode, int count, unsigned in
 	double begun = now();
 	int i, j;
 
+	count = scaled(count);
 	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
 	for (i = 0; i < count && !test_failed; i++) {
 		struct st_remote *r;
@@ -599,16 +775,12 @@ static void test_remote_vector(void)
 	borrow("target", "vector", 100, 0);
 }
 
-static void test_remote_musl(void)
+static void test_remote_static(void)
 {
-	char path[512];
+	const char *program = static_target();
 
-	snprintf(path, sizeof(path), "%s/target-musl", dir);
-	if (access(path, X_OK)) {
-		skipped++;
-		return;
-	}
-	borrow("target-musl", "blocked,busy", 100, 0);
+	if (program)
+		borrow(program, "blocked,busy", 100, 0);
 }
 
 static void test_remote_seccomp(void)
@@ -840,7 +1012,7 @@ static void test_load_damaged(void)
 	NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
 	resolver = (struct st_resolver){ objs, r };
 	opts.ctx = &resolver;
-	for (i = 0; i < 1500 && !test_failed; i++) {
+	for (i = 0; i < scaled(1500) && !test_failed; i++) {
 		size_t n = i % 5 ? len : rand_r(&seed) % len, limit = i % 2 ? 4096 : len;
 		struct st_loaded l;
 		unsigned long fn;
@@ -1025,7 +1197,7 @@ static void kills(const char *program, const char *mode, int count, bool call)
 
 		if (!child)
 			attach_for_ever(t.pid, i % 2 ? ST_STOP_ONE : 0, add);
-		usleep(rand_r(&seed) % 6000);
+		usleep(rand_r(&seed) % (getenv("SIDETRACK_VM") ? 60000 : 6000));
 		kill(child, SIGKILL);
 		waitpid(child, &status, 0);
 		/* It must have been the kill that ended it. */
@@ -1062,16 +1234,12 @@ static void test_kill_call(void)
 	kills("target", "vector,handler,malloc,mask", 150, true);
 }
 
-static void test_kill_musl(void)
+static void test_kill_static(void)
 {
-	char path[512];
+	const char *program = static_target();
 
-	snprintf(path, sizeof(path), "%s/target-musl", dir);
-	if (access(path, X_OK)) {
-		skipped++;
-		return;
-	}
-	kills("target-musl", "busy", 60, false);
+	if (program)
+		kills(program, "busy", 60, false);
 }
 
 static const struct test {
@@ -1092,15 +1260,21 @@ static const struct test {
 	{ "stop-busy", test_stop_busy },
 	{ "stop-mask", test_stop_mask },
 	{ "stop-trap", test_stop_trap },
-	{ "stop-musl", test_stop_musl },
+	{ "stop-static", test_stop_static },
 	{ "stop-group-stop", test_group_stop },
+	{ "stop-vfork", test_vfork },
+	{ "stop-many", test_many },
+	{ "stop-exec", test_exec },
+	{ "stop-no-leader", test_no_leader },
+	{ "stop-signals", test_signals },
+	{ "stop-target-dies", test_target_dies },
 	{ "remote-idle", test_remote_idle },
 	{ "remote-blocked", test_remote_blocked },
 	{ "remote-busy", test_remote_busy },
 	{ "remote-one", test_remote_one },
 	{ "remote-mask", test_remote_mask },
 	{ "remote-vector", test_remote_vector },
-	{ "remote-musl", test_remote_musl },
+	{ "remote-static", test_remote_static },
 	{ "remote-seccomp", test_remote_seccomp },
 	{ "remote-call", test_remote_call },
 	{ "remote-files", test_remote_files },
@@ -1110,7 +1284,7 @@ static const struct test {
 	{ "kill-blocked", test_kill_blocked },
 	{ "kill-busy", test_kill_busy },
 	{ "kill-call", test_kill_call },
-	{ "kill-musl", test_kill_musl },
+	{ "kill-static", test_kill_static },
 };
 
 int main(int argc, char **argv)

@@ -363,6 +363,62 @@ static void *do_waitpid(void *arg)
 	return NULL;
 }
 
+/* A child of vfork() keeps its parent waiting; it says so by "v", and takes 400 ms. */
+static volatile bool vforking;
+static void *do_vfork(void *arg)
+{
+	(void)arg;
+	while (!stop) {
+		int status;
+		pid_t pid;
+
+		vforking = true;
+		pid = vfork();
+		if (!pid) {
+			struct timespec ts = { 0, 400000000 };
+
+			syscall(SYS_nanosleep, &ts, NULL);
+			_exit(9);
+		}
+		vforking = false;
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 9)
+			FAIL("vfork");
+		usleep(300000);
+		one();
+	}
+	return NULL;
+}
+
+/* Signals from outside: each that is queued is handled once. */
+static volatile int queued;
+static void on_queued(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	if (info->si_value.sival_int != queued)
+		FAIL("signal %d came in place of %d", info->si_value.sival_int, queued);
+	queued++;
+}
+
+static void *do_queue(void *arg)
+{
+	struct sigaction sa = { .sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART };
+	sigset_t set;
+
+	(void)arg;
+	sigaction(SIGRTMIN + 5, &sa, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN + 5);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	while (!stop) {
+		struct timespec ts = { 0, 1000000 };
+
+		nanosleep(&ts, NULL);
+		rounds = queued;
+	}
+	return NULL;
+}
+
 /* ---- busy: locks held at any moment */
 
 static void *do_malloc(void *arg)
@@ -678,6 +734,8 @@ static const struct mode {
 	{ "sigsuspend", "blocked", do_sigsuspend },
 	{ "accept", "blocked", do_accept },
 	{ "waitpid", "fork", do_waitpid },
+	{ "vfork", "vfork", do_vfork },
+	{ "queue", "queue", do_queue },
 	{ "malloc", "busy", do_malloc },
 	{ "malloc2", "busy", do_malloc },
 	{ "dlopen", "busy", do_dlopen },
@@ -729,6 +787,14 @@ int main(int argc, char **argv)
 		if (msgq < 0 || semid < 0)
 			FAIL("setup");
 	}
+	if (strstr(want, "queue")) {
+		/* For its own thread only. */
+		sigset_t set;
+
+		sigemptyset(&set);
+		sigaddset(&set, SIGRTMIN + 5);
+		pthread_sigmask(SIG_BLOCK, &set, NULL);
+	}
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		char word[32];
 		const char *at;
@@ -739,6 +805,9 @@ int main(int argc, char **argv)
 			if (pthread_create(&t, NULL, modes[i].fn, (void *)i))
 				FAIL("pthread_create");
 	}
+	for (i = 0; strstr(want, "many") && i < 300; i++)
+		if (pthread_create(&t, NULL, do_nanosleep, NULL))
+			FAIL("pthread_create");
 	if (strstr(want, "seccomp"))
 		seccomp();
 	printf("ready\n");
@@ -750,6 +819,12 @@ int main(int argc, char **argv)
 			FAIL("read of standard input");
 		if (!got)
 			break;
+		if (c == 'x') {
+			execl("/proc/self/exe", argv[0], "", NULL);
+			FAIL("exec");
+		}
+		if (c == 'l')
+			pthread_exit(NULL);
 		/* Asked for a sign of life. */
 		printf("alive %lu\n", rounds);
 		fflush(stdout);
