@@ -116,12 +116,12 @@ static void attach_all(void)
 	attach(&redirect, hook_redirect, ST_HOOK_GENERAL_REGS | ST_HOOK_IPMODIFY, redirect_to, nop_redirect);
 }
 
-/* The bytes that a settled patch leaves, written before anybody runs them. */
-static void settle_here(void)
+/* A jump at @from, as a settled patch leaves it, written before anybody runs it. */
+static void write_jump(void *from, const void *to)
 {
-	unsigned char *site = (unsigned char *)settled;
+	unsigned char *site = from;
 	void *page = (void *)((unsigned long)site & ~0xffful);
-	int d = (int)((unsigned char *)jump_to - (site + 5));
+	int d = (int)((const unsigned char *)to - (site + 5));
 
 	if (mprotect(page, 0x2000, PROT_READ | PROT_WRITE | PROT_EXEC))
 		exit(1);
@@ -132,8 +132,10 @@ static void settle_here(void)
 
 static void settle(const char *tool, const char *patch)
 {
+	const unsigned char *site = (const unsigned char *)settled;
 	char command[1024];
 	bool applied = false;
+	int d;
 
 	if (tool) {
 		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
@@ -141,7 +143,10 @@ static void settle(const char *tool, const char *patch)
 		applied = system(command) == 0;
 	}
 	if (!applied)
-		settle_here();
+		write_jump(settled, jump_to);
+	/* What it is compared with jumps to the same place: how far that is counts. */
+	memcpy(&d, site + 1, sizeof(d));
+	write_jump(jump, site + 5 + d);
 	printf("{\"note\": \"micro/settled\", \"text\": \"%s\"}\n",
 	       applied ? "by sidetrack patch apply" : "same bytes, not by the tool");
 }
