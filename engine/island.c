@@ -44,8 +44,8 @@ static unsigned long find_gap(unsigned long near, unsigned long reach)
 			unsigned long want = near < low ? low : near > high ? high : near;
 
 			want &= ~0xffful;
-			if (want >= low && distance(want, near) < distance(best, near) &&
-			    distance(want, near) + CHUNK < reach)
+			if (want >= low && distance(want, near) + CHUNK < reach &&
+			    (!best || distance(want, near) < distance(best, near)))
 				best = want;
 		}
 		if (end > last)

@@ -47,8 +47,7 @@ typedef void (*st_hook_fn)(struct st_hook *hook, struct st_regs *regs, unsigned 
 /* The hook changes regs->pc. At most one such hook sits on a site; a second is refused with -EBUSY. */
 #define ST_HOOK_IPMODIFY	(1u << 0)
 /*
- * The callback, and all it calls, uses general registers only (built with -mgeneral-regs-only; on 32-bit ARM with
- * -mfloat-abi=soft) and no libc: vector state and errno are then not saved around it.
+ * The callback, and all it calls, uses general registers only (built with -mgeneral-regs-only) and no libc: vector state and errno are then not saved around it.
  */
 #define ST_HOOK_GENERAL_REGS	(1u << 1)
 /* Call the hook also for hooked functions that hooks themselves run into. It must bound its own recursion. */
