@@ -57,12 +57,38 @@ enum st_report st_report(int status, int *sig)
 	return ST_REPORT_SIGNAL;
 }
 
+/* A process that this tool itself has started: its exit status is for who started it. */
+static bool is_own_child(pid_t tid)
+{
+	char path[ST_PROC_PATH];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	return st_status_number(path, "PPid") == getpid() && st_status_number(path, "Tgid") == tid;
+}
+
+/* As waitpid(), without waiting; the end of a child of our own is seen but not taken. */
+static pid_t look(pid_t tid, int *status)
+{
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
+		return -1;
+	if (!info.si_pid)
+		return 0;
+	if ((info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED) &&
+	    is_own_child(tid)) {
+		*status = 0;	/* exited */
+		return tid;
+	}
+	return waitpid(tid, status, __WALL | WNOHANG);
+}
+
 int st_wait(pid_t tid, int *status, uint64_t deadline_ns)
 {
 	unsigned int tries = 0;
 
 	for (;;) {
-		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+		pid_t got = look(tid, status);
 		struct timespec pause;
 
 		if (got == tid)
@@ -100,6 +126,23 @@ static void read_syscall(pid_t pid, pid_t tid, struct st_syscall *was)
 	/* "running", or "-1 sp pc" outside of system calls, or this: proc(5). */
 	was->blocked = sscanf(text, "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &was->nr, &was->arg[0], &was->arg[1],
 			      &was->arg[2], &was->arg[3], &was->arg[4], &was->arg[5], &was->sp, &was->pc) == 9;
+}
+
+/*
+ * What it is blocked in, just before it is interrupted. One that runs may be about to block: it is given the chance
+ * to do so first. What remains is a call that returns EINTR once, as after SIGSTOP and SIGCONT.
+ */
+static void see_blocked(pid_t pid, pid_t tid, struct st_syscall *was)
+{
+	int tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		if (tries)
+			sched_yield();
+		read_syscall(pid, tid, was);
+		if (was->blocked)
+			break;
+	}
 }
 
 static struct st_thread *find_thread(const struct st_stop *stop, pid_t tid)
@@ -183,7 +226,7 @@ static int interrupt(struct st_stop *stop, pid_t tid, char *err)
 		return say_seize(proc, tid, code, err);
 	}
 	if (ST_ARCH_SNAPSHOT)
-		read_syscall(proc->pid, tid, &stop->was[stop->n - 1]);
+		see_blocked(proc->pid, tid, &stop->was[stop->n - 1]);
 	if (!stop->since)
 		stop->since = st_now_ns();
 	thread->state = ST_THREAD_RUNNING;
@@ -226,6 +269,9 @@ static int wait_stopped(struct st_stop *stop, size_t i, uint64_t deadline)
 				break;
 			}
 			thread->state = ST_THREAD_STOPPED;
+			/* 32-bit ARM still knows it now. */
+			if (ST_ARCH_SNAPSHOT && !stop->was[i].blocked)
+				read_syscall(stop->proc->pid, thread->tid, &stop->was[i]);
 			stop->repeated[i] = st_arch_repeat(thread->tid, &stop->was[i]);
 			break;
 		case ST_REPORT_SIGNAL:
@@ -274,6 +320,15 @@ static void keep_late(struct st_proc *proc, pid_t tid, const struct st_syscall *
 	proc->late[proc->nlate++] = (struct st_late){ tid, *was };
 }
 
+static void hear_end(pid_t tid)
+{
+	uint64_t deadline = st_now_ns() + 1000000000;
+	int status;
+
+	while (!st_wait(tid, &status, deadline) && WIFSTOPPED(status))
+		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+}
+
 static void release(struct st_stop *stop, size_t i)
 {
 	struct st_thread *thread = stop->thread[i];
@@ -283,7 +338,13 @@ static void release(struct st_stop *stop, size_t i)
 	} else if (thread->state == ST_THREAD_STOPPED) {
 		if (stop->repeated[i] && ST_ARCH_SNAPSHOT && signal_waits(stop->proc->pid, thread->tid))
 			st_arch_unrepeat(thread->tid);
-		ptrace(PTRACE_DETACH, thread->tid, NULL, NULL);
+		/* Killed meanwhile: its end is reported to us, and its process can't end before we have heard of it. */
+		if (ptrace(PTRACE_DETACH, thread->tid, NULL, NULL))
+			hear_end(thread->tid);
+	} else {
+		int status;
+
+		look(thread->tid, &status);
 	}
 	free(thread);
 	stop->thread[i] = NULL;
@@ -305,7 +366,7 @@ static bool reap_late(struct st_proc *proc)
 	for (i = 0; i < proc->nlate; i++) {
 		pid_t tid = proc->late[i].tid;
 		int status, sig;
-		pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+		pid_t got = look(tid, &status);
 
 		if (!got) {
 			proc->late[left++] = proc->late[i];
@@ -428,7 +489,7 @@ static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
 	*out = stop;
 	return 0;
 fail:
-	for (i = 0; i < stop->n; i++)
+	for (i = stop->n; i--;)
 		release(stop, i);
 	free_stop(stop);
 	return ret;
@@ -487,7 +548,8 @@ int st_resume(struct st_stop *stop, uint64_t *ns)
 	struct st_proc *proc = stop->proc;
 	size_t i;
 
-	for (i = 0; i < stop->n; i++)
+	/* The leader, which comes first, last: while it has threads its end is not reported. */
+	for (i = stop->n; i--;)
 		release(stop, i);
 	if (ns)
 		*ns = stop->since ? st_now_ns() - stop->since : 0;

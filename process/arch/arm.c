@@ -116,7 +116,7 @@ int st_arch_repeat(pid_t tid, const struct st_syscall *was)
 	if (!was->blocked || st_arch_get(tid, &regs) || regs.r[0] != (unsigned long)-EINTR)
 		return 0;
 	/* It is still, or again, in the call that it was seen in. r7 has its number (EABI). */
-	if (regs.pc != was->pc || regs.sp != was->sp || regs.r[7] != (unsigned long)was->nr)
+	if (regs.orig_r0 != was->arg[0] || regs.pc != was->pc || regs.sp != was->sp || regs.r[7] != (unsigned long)was->nr)
 		return 0;
 	for (i = 1; i < 6; i++)
 		if (regs.r[i] != was->arg[i])

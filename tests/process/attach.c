@@ -303,7 +303,7 @@ static void test_other_arch(void)
 
 static void test_objects(void)
 {
-	struct target t = start("target", "busy");
+	struct target t = start("target", "malloc,printf,vector");
 	struct st_objects *objs;
 	struct st_symbol sym;
 	struct st_object *who;
@@ -328,6 +328,7 @@ static void test_objects(void)
 		if (!(o->flags & ST_OBJECT_VDSO))
 			CHECK(st_object_fd(o) >= 0);
 		for (j = 0; j < n; j++) {
+			size_t bads = bad;
 			uint8_t a[16], b[16];
 			size_t len = f[j].size < 16 ? f[j].size : 16;
 
@@ -342,6 +343,9 @@ static void test_objects(void)
 			    (st_mem_read(p, f[j].addr, a, len) || st_object_bytes(o, f[j].addr, b, len) ||
 			     memcmp(a, b, len)))
 				bad++;
+			if (bad > bads)
+				printf("  %s:%s at %#lx, size %lu, room %lu\n", o->name, f[j].name, f[j].addr - o->bias,
+				       f[j].size, f[j].room);
 		}
 	}
 	CHECK(!bad);
