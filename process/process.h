@@ -510,4 +510,12 @@ struct st_hit {
  */
 int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit);
 
+/**
+ * st_scan_interrupted() - is a thread in one of these ranges, or was it there when a signal came?
+ *
+ * For code from which nothing outside is called, so that no return address into it is on a stack but stale ones: pc, and the
+ * pc that signal frames on the live stack hold. Otherwise as st_scan().
+ */
+int st_scan_interrupted(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit);
+
 #endif

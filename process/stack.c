@@ -23,7 +23,10 @@ struct scan {
 	struct st_thread *thread;
 	const struct st_range *ranges;
 	size_t n;
+	unsigned long lo, hi;	/* all of them lie between */
 	unsigned long pac;	/* bits of a code pointer that hold its signature */
+	bool frames;		/* on the stack only a signal frame's pc counts */
+	unsigned long stack_lo;	/* where the mapping begins that is being looked at */
 	struct st_hit *hit;
 };
 
@@ -48,6 +51,9 @@ static bool looks_like(struct scan *s, unsigned long word, unsigned long where)
 	unsigned long addr = word & ~s->pac;
 	size_t i;
 
+	if (addr < s->lo || addr >= s->hi)
+		return false;
+
 	for (i = 0; i < s->n; i++) {
 		/* Thumb: bit 0 of a return address says the state. */
 		if (addr < s->ranges[i].lo || addr >= s->ranges[i].hi)
@@ -57,6 +63,37 @@ static bool looks_like(struct scan *s, unsigned long word, unsigned long where)
 		return true;
 	}
 	return false;
+}
+
+/*
+ * Is the word at @where the pc that a signal frame holds? By its neighbours in struct sigcontext: a stack pointer that points higher
+ * up in the same stack, and a state word that a program's can be.
+ */
+static bool in_signal_frame(const struct scan *s, unsigned long where)
+{
+#if defined(__x86_64__)
+	enum { SP = -1, STATE = 2 };	/* rsp, rip, eflags, cs gs fs */
+#elif defined(__aarch64__)
+	enum { SP = -1, STATE = 1 };	/* sp, pc, pstate */
+#else
+	enum { SP = -2, STATE = 1 };	/* sp, lr, pc, cpsr */
+#endif
+	unsigned long word[5], state, sp;
+
+	if (st_mem_read(st_stop_proc(s->thread->stop), where - 2 * sizeof(long), word, sizeof(word)))
+		return true;	/* not known */
+	sp = word[2 + SP];
+	state = word[2 + STATE];
+	/* The frame lies below what it interrupted, or the handler has a stack of its own. */
+	if (sp <= where && sp >= s->stack_lo)
+		return false;
+#if defined(__x86_64__)
+	return (state & 0xffff) == 0x33;
+#elif defined(__aarch64__)
+	return !(state & 0x1f) && sp % 16 == 0;	/* EL0t, AArch64 */
+#else
+	return (state & 0x1f) == 0x10 && sp % 4 == 0;	/* user mode */
+#endif
 }
 
 /* 1: found, 0: not, or a negative errno. */
@@ -72,7 +109,8 @@ static int scan_memory(struct scan *s, unsigned long from, unsigned long to)
 
 		ret = st_mem_read(st_stop_proc(s->thread->stop), from, words, len);
 		for (i = 0; !ret && i < len / sizeof(long); i++)
-			ret = looks_like(s, words[i], from + i * sizeof(long));
+			ret = looks_like(s, words[i], from + i * sizeof(long)) &&
+			      (!s->frames || in_signal_frame(s, from + i * sizeof(long)));
 		from += len;
 	}
 	free(words);
@@ -96,6 +134,7 @@ static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long 
 		map = st_maps_find(maps, sp - 1);
 	if (!map)
 		return -EFAULT;
+	s->stack_lo = map->start;
 	if (from < map->start)
 		from = map->start;
 	to = tp > sp && tp < map->end ? tp & ~(sizeof(long) - 1) : map->end;
@@ -107,9 +146,10 @@ static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long 
 	return scan_memory(s, from, to);
 }
 
-int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit)
+static int scan(struct st_thread *thread, const struct st_range *ranges, size_t n, bool frames, struct st_hit *hit)
 {
-	struct scan s = { thread, ranges, n, pac_mask(thread->tid), hit };
+	struct scan s = { .thread = thread, .ranges = ranges, .n = n, .lo = ~0ul, .pac = pac_mask(thread->tid),
+			  .frames = frames, .hit = hit };
 	unsigned long word[sizeof(struct st_regs) / sizeof(long)], tp;
 	struct st_proc *proc = st_stop_proc(thread->stop);
 	struct st_regs raw, view;
@@ -117,6 +157,12 @@ int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, s
 	size_t i;
 	int ret;
 
+	for (i = 0; i < n; i++) {
+		if (ranges[i].lo < s.lo)
+			s.lo = ranges[i].lo;
+		if (ranges[i].hi > s.hi)
+			s.hi = ranges[i].hi;
+	}
 	ret = st_arch_get(thread->tid, &raw);
 	if (ret)
 		return ret;
@@ -126,7 +172,7 @@ int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, s
 	if (looks_like(&s, st_regs_pc(&view), 0))
 		return 1;
 	memcpy(word, &raw, sizeof(raw));
-	for (i = 0; i < ARRAY_SIZE(word); i++)
+	for (i = 0; !frames && i < ARRAY_SIZE(word); i++)
 		if (looks_like(&s, word[i], 0))
 			return 1;
 	ret = st_maps_read(proc, &maps, NULL);
@@ -153,4 +199,14 @@ int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, s
 	}
 	st_maps_free(maps);
 	return ret;
+}
+
+int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit)
+{
+	return scan(thread, ranges, n, false, hit);
+}
+
+int st_scan_interrupted(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit)
+{
+	return scan(thread, ranges, n, true, hit);
 }

@@ -58,7 +58,7 @@ probe_all() {
 	like "$1: counts" "$T/out" '^all [0-9]+$'
 }
 
-for mode in malloc,malloc2 dlopen printf handler threads trap mask vector epoll,poll,nanosleep,futex,read,sem,sigtimedwait,pause; do
+for mode in malloc,malloc2 dlopen printf handler threads trap mask vector blocked; do
 	start "$PROG" "$mode"
 	alive "$mode: start"
 	for round in 1 2; do
@@ -112,10 +112,14 @@ done
 "$ST" probe -p 4194303 'p malloc' >"$T/out" 2>"$T/err"
 is "no such process" $? 1
 like "no such process" "$T/err" '[Nn]o (such )?process'
-sh -c 'sh -c "exit 0" & echo $!; exec sleep 3' >"$T/zombie" &
+sh -c 'sh -c "exit 0" & echo $!; exec sleep 20' >"$T/zombie" &
 zombie=$!
-sleep 0.5
-"$ST" status -p "$(head -1 "$T/zombie")" >/dev/null 2>"$T/err"
+i=0
+until grep -q '^State:.*Z' "/proc/$(head -1 "$T/zombie" 2>/dev/null)/status" 2>/dev/null || [ $i -gt 20 ]; do
+	i=$((i + 1))
+	sleep 0.1
+done
+"$ST" probe -p "$(head -1 "$T/zombie")" "p malloc" >/dev/null 2>"$T/err"
 is "zombie" $? 1
 like "zombie" "$T/err" 'zombie'
 kill $zombie

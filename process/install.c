@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Hooks and patches on the sites of a process: what a record says, then the bytes (change.c). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <engine/thread.h>
+#include <process/session_internal.h>
+
+/* ---- hooks ---- */
+
+static int hook_place(const struct st_ctl_site *c, unsigned long hook)
+{
+	for (int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
+		if (c->list[i] == hook)
+			return i;
+	return -1;
+}
+
+static bool list_add(struct st_ctl_site *c, unsigned long hook)
+{
+	int n = 0;
+
+	while (n < ST_SITE_HOOKS_MAX && c->list[n])
+		n++;
+	if (n == ST_SITE_HOOKS_MAX)
+		return false;
+	c->list[n + 1] = 0;
+	__atomic_store_n(&c->list[n], hook, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* A thread that is walking the list meanwhile may pass over one of the others once. */
+static void list_remove(struct st_ctl_site *c, unsigned long hook)
+{
+	int i = hook_place(c, hook);
+
+	for (; i >= 0 && i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
+		__atomic_store_n(&c->list[i], c->list[i + 1], __ATOMIC_RELEASE);
+}
+
+/* Has the thread with this thread pointer ended? Its id stands near, and is cleared by the kernel. */
+static bool thread_gone(struct st_session *s, unsigned long tp)
+{
+	int32_t tid;
+
+	if (!s->ctl->tid_offset)
+		return false;
+	return st_mem_read(s->proc, tp + (unsigned long)s->ctl->tid_offset, &tid, sizeof(tid)) || tid <= 0;
+}
+
+/* Waits until every dispatch that was running has ended. The agent's own hooks never block. */
+int st_session_grace(struct st_session *s)
+{
+	size_t len = sizeof(struct st_slot) * ST_THREADS;
+	struct st_slot *was = malloc(len), *now = malloc(len);
+	int ret = was && now ? st_mem_read(s->proc, s->ctl->threads, was, len) : -ENOMEM;
+	bool busy = true;
+
+	for (int ms = 0; !ret && busy && ms < ST_GRACE_MS; ms++) {
+		ret = st_mem_read(s->proc, s->ctl->threads, now, len);
+		busy = false;
+		for (unsigned int i = 0; !ret && i < ST_THREADS; i++)
+			busy |= was[i].busy && now[i].busy == was[i].busy && now[i].tp == was[i].tp &&
+				!thread_gone(s, now[i].tp);
+		if (busy)
+			st_nap_ms(1);
+	}
+	free(was);
+	free(now);
+	if (ret)
+		return ret == -ESRCH ? ret : st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret));
+	return busy ? st_session_fail(s, -EBUSY, "a thread stays in a probe") : 0;
+}
+
+static int fn_order(const void *a, const void *b)
+{
+	const struct st_fn *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+{
+	unsigned long addr = st_session_address(s, hook);
+	int *site = calloc(n + 1, sizeof(*site));
+	uint32_t *mine = calloc(n + 1, sizeof(*mine));
+	size_t count = 0;
+	int ret;
+
+	if (!site || !mine) {
+		ret = st_session_fail(s, -ENOMEM, "out of memory");
+		goto out;
+	}
+	qsort(fn, n, sizeof(*fn), fn_order);
+	s->window_len = 0;
+	ret = st_sites_find(s, fn, n, site);
+	for (size_t i = 0; !ret && i < n; i++) {
+		struct st_ctl_site *c;
+
+		if (site[i] < 0)
+			continue;
+		c = &s->ctl->site[site[i]];
+		if (hook_place(c, addr) >= 0)
+			continue;
+		if (!list_add(c, addr)) {
+			fn[i].why = "as many probes as it can have sit on it already";
+			continue;
+		}
+		st_site_set_state(c);
+		mine[count++] = (uint32_t)site[i];
+	}
+	if (!ret && count)
+		ret = st_sites_settle(s, mine, count);
+	if (ret) {
+		char err[ST_ERR_MAX];
+
+		memcpy(err, s->err, sizeof(err));
+		for (size_t i = 0; i < count; i++) {
+			list_remove(&s->ctl->site[mine[i]], addr);
+			st_site_set_state(&s->ctl->site[mine[i]]);
+		}
+		if (count && ret != -ESRCH)
+			st_sites_settle(s, mine, count);
+		memcpy(s->err, err, sizeof(err));
+	}
+out:
+	free(site);
+	free(mine);
+	return ret ? ret : (int)count;
+}
+
+int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_hook(s, hook, fn, n);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static int do_unhook(struct st_session *s, struct st_hook *hook)
+{
+	unsigned long addr = st_session_address(s, hook);
+	uint32_t used = st_sites_used(s);
+	uint32_t *mine = calloc(used + 1, sizeof(*mine));
+	size_t count = 0;
+	int ret = 0;
+
+	if (!mine)
+		return st_session_fail(s, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < used; i++) {
+		struct st_ctl_site *c = &s->ctl->site[i];
+
+		if (c->state == ST_SITE_FREE || hook_place(c, addr) < 0)
+			continue;
+		list_remove(c, addr);
+		mine[count++] = i;
+	}
+	if (count)
+		ret = st_sites_settle(s, mine, count);
+	for (size_t i = 0; i < count; i++)
+		st_site_set_state(&s->ctl->site[mine[i]]);
+	if (!ret && count)
+		ret = st_session_grace(s);
+	free(mine);
+	return ret;
+}
+
+int st_session_unhook(struct st_session *s, struct st_hook *hook)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_unhook(s, hook);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static uint64_t start_time(uint32_t pid)
+{
+	char path[32], buf[1024], *p;
+	uint64_t v = 0;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fread(buf, 1, sizeof(buf) - 1, f);
+	fclose(f);
+	buf[n] = 0;
+	p = strrchr(buf, ')');
+	/* ") S" is field 3; the start time is field 22 */
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		v = strtoull(p, NULL, 10);
+	return v;
+}
+
+static int do_reap(struct st_session *s)
+{
+	int reaped = 0;
+
+	for (int i = 0; i < ST_PROBES_MAX; i++) {
+		struct st_ctl_probe *p = &s->ctl->probe_rec[i];
+		int ret;
+
+		if (p->state == ST_PROBE_FREE || (p->owner && start_time(p->owner) == p->owner_start))
+			continue;
+		ret = st_session_unhook(s, &p->hook);
+		if (ret)
+			return ret;
+		__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
+		reaped++;
+	}
+	return reaped;
+}
+
+int st_session_reap(struct st_session *s)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_reap(s);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+/* ---- patches ---- */
+
+static int do_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
+{
+	struct st_fn *fn = calloc(n + 1, sizeof(*fn));
+	int *site = calloc(n + 1, sizeof(*site));
+	uint32_t *mine = calloc(n + 1, sizeof(*mine));
+	size_t done = 0;
+	int ret;
+
+	if (!fn || !site || !mine) {
+		ret = st_session_fail(s, -ENOMEM, "out of memory");
+		goto out;
+	}
+	for (size_t i = 0; i < n; i++)
+		fn[i] = r[i].fn;
+	s->window_len = 0;
+	ret = st_sites_find(s, fn, n, site);
+	for (size_t i = 0; !ret && i < n; i++)
+		if (site[i] < 0)
+			ret = st_session_fail(s, -ENOTSUP, "the function %s can't be replaced: %s", fn[i].name, fn[i].why);
+		else if (s->ctl->site[site[i]].redirect)
+			ret = st_session_fail(s, -EBUSY, "the function %s is replaced by another patch already: revert that first", fn[i].name);
+	for (; !ret && done < n; done++) {
+		struct st_ctl_site *c = &s->ctl->site[site[done]];
+
+		mine[done] = (uint32_t)site[done];
+		st_site_redirect(s, c, patch + 1, r[done].to);
+	}
+	if (!ret)
+		ret = st_sites_settle(s, mine, n);
+	if (ret) {
+		char err[ST_ERR_MAX];
+
+		memcpy(err, s->err, sizeof(err));
+		while (done--)
+			st_site_redirect(s, &s->ctl->site[mine[done]], 0, 0);
+		if (ret != -ESRCH)
+			st_sites_settle(s, mine, n);
+		memcpy(s->err, err, sizeof(err));
+	}
+out:
+	free(fn);
+	free(site);
+	free(mine);
+	return ret;
+}
+
+int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_replace(s, patch, r, n);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
+static int do_restore(struct st_session *s, unsigned int patch)
+{
+	uint32_t used = st_sites_used(s);
+	uint32_t *mine = calloc(used + 1, sizeof(*mine));
+	unsigned long *old = calloc(used + 1, sizeof(*old));
+	size_t count = 0;
+	int ret = 0;
+
+	if (!mine || !old) {
+		ret = st_session_fail(s, -ENOMEM, "out of memory");
+		goto out;
+	}
+	for (uint32_t i = 0; i < used; i++) {
+		struct st_ctl_site *c = &s->ctl->site[i];
+
+		if (c->state == ST_SITE_FREE || c->patch != patch + 1)
+			continue;
+		old[count] = c->redirect;
+		mine[count++] = i;
+		st_site_redirect(s, c, 0, 0);
+	}
+	if (count)
+		ret = st_sites_settle(s, mine, count);
+	if (ret && ret != -ESRCH) {
+		char err[ST_ERR_MAX];
+
+		memcpy(err, s->err, sizeof(err));
+		for (size_t i = 0; i < count; i++)
+			st_site_redirect(s, &s->ctl->site[mine[i]], patch + 1, old[i]);
+		st_sites_settle(s, mine, count);
+		memcpy(s->err, err, sizeof(err));
+	}
+out:
+	free(mine);
+	free(old);
+	return ret;
+}
+
+int st_session_restore(struct st_session *s, unsigned int patch)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		ret = do_restore(s, patch);
+		st_session_unlock(s);
+	}
+	return ret;
+}
