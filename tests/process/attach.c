@@ -3,7 +3,7 @@
  * Stops, borrows and kills around programs that check themselves (target.c). Whatever is done here, a target must go
  * on with right results and end with "ok"; that is what each test asks in the end.
  *
- *	attach DIR [NAME...]	DIR holds the target programs; NAME: only tests whose name begins so
+ *	attach [--user] DIR [NAME...]	DIR holds the target programs; NAME: only tests whose name begins so
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -384,17 +384,18 @@ static void test_objects(void)
 /* Its file is gone, or another one has its name. */
 static void test_deleted(void)
 {
-	char path[512], copy[560], cmd[2048];
+	char path[512], copy[64], folder[] = "/tmp/sidetrack-XXXXXX", cmd[2048];
 	struct st_objects *objs;
 	struct st_symbol sym;
 	struct st_proc *p;
 	struct target t;
 
 	snprintf(path, sizeof(path), "%s/target", dir);
-	snprintf(copy, sizeof(copy), "%s/target-copy", dir);
-	snprintf(cmd, sizeof(cmd), "rm -f %s; cp %s %s", copy, path, copy);
+	NEED(mkdtemp(folder));
+	snprintf(copy, sizeof(copy), "%s/target-copy", folder);
+	snprintf(cmd, sizeof(cmd), "cp %s %s", path, copy);
 	NEED(!system(cmd));
-	t = start("target-copy", "");
+	t = start(copy, "");
 	NEED(!test_failed);
 	snprintf(cmd, sizeof(cmd), "rm -f %s; cp /bin/true %s", copy, copy);
 	NEED(!system(cmd));
@@ -406,6 +407,7 @@ static void test_deleted(void)
 	st_proc_close(p);
 	CHECK(finish(&t));
 	unlink(copy);
+	rmdir(folder);
 }
 
 /* ---- stops */
@@ -1296,8 +1298,18 @@ int main(int argc, char **argv)
 	size_t i;
 	int j;
 
+	if (argc > 1 && !strcmp(argv[1], "--user")) {
+		argv++;
+		argc--;
+		if (!geteuid() && (setgid(65534) || setuid(65534)))
+			return 2;
+		if (argc > 1 && access(argv[1], X_OK)) {
+			printf("another user can't look into %s\n", argv[1]);
+			return 77;
+		}
+	}
 	if (argc < 2) {
-		fprintf(stderr, "usage: attach DIR [TEST...]\n");
+		fprintf(stderr, "usage: attach [--user] DIR [TEST...]\n");
 		return 2;
 	}
 	dir = argv[1];
