@@ -109,7 +109,7 @@ run "$sidetrack" patch apply -p "$redis" "$work/hello_ping.so"
 new=$(cli ping)
 echo "redis-cli ping: $old -> $new"
 run "$sidetrack" patch list -p "$redis"
-sleep 0.3
+sleep 1
 run "$sidetrack" patch revert -p "$redis" hello_ping
 again=$(cli ping)
 echo "redis-cli ping: $new -> $again"
