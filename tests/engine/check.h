@@ -83,6 +83,23 @@ static inline double check_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Under qemu-user, which shows the machine's own /proc/cpuinfo. */
+static inline bool check_emulated(void)
+{
+#if defined(__x86_64__)
+	return false;
+#else
+	static char text[65536];
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text[n] = 0;
+	return strstr(text, "vendor_id");
+#endif
+}
+
 /* xorshift64*: the same numbers for the same seed, everywhere. */
 static inline uint64_t check_random(uint64_t *state)
 {
