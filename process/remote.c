@@ -518,16 +518,18 @@ static void abort_rseq(struct st_remote *r)
 
 /*
  * A thread in restart_syscall(2): rt_sigreturn makes the kernel forget what was to be restarted, so if the thread
- * comes back that way it must make the call itself, from its beginning. Which it was, the code says.
+ * comes back that way it must make the call itself, from its beginning. Which it was, the code says (> 0), or does
+ * not (-1; when the tool is killed that thread sees EINTR). 0: the thread is not there.
  */
-static void find_call(struct st_remote *r)
+static long find_call(struct st_proc *proc, const struct st_regs *regs)
 {
+	struct st_regs view = *regs;
 	uint8_t code[64];
-	struct st_regs regs = r->saved.regs;
 
-	st_arch_view(&regs);
-	if (!st_mem_read(r->proc, st_regs_pc(&regs) - sizeof(code), code, sizeof(code)))
-		r->saved.call = st_arch_restarted(&r->saved.regs, code, sizeof(code));
+	st_arch_view(&view);
+	if (st_mem_read(proc, st_regs_pc(&view) - sizeof(code), code, sizeof(code)))
+		return 0;
+	return st_arch_restarted(regs, code, sizeof(code));
 }
 
 static long thread_status(struct st_remote *r, pid_t tid, const char *key)
@@ -560,7 +562,7 @@ static struct st_thread *choose(struct st_remote *r)
 	struct st_regs regs;
 	size_t i;
 
-	/* A filter belongs to a thread: one without is the better choice. */
+	/* A filter belongs to a thread: one without is the better choice. So is one whose call can be made again. */
 	for (i = 0; i < st_stop_count(r->stop); i++) {
 		struct st_thread *thread = st_stop_thread(r->stop, i);
 
@@ -568,7 +570,7 @@ static struct st_thread *choose(struct st_remote *r)
 			continue;
 		if (!first)
 			first = thread;
-		if (thread_status(r, thread->tid, "Seccomp") <= 0)
+		if (thread_status(r, thread->tid, "Seccomp") <= 0 && find_call(r->proc, &regs) >= 0)
 			return thread;
 	}
 	return first;
@@ -643,7 +645,9 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 		goto fail;
 	}
 	abort_rseq(r);
-	find_call(r);
+	r->saved.call = find_call(r->proc, &r->saved.regs);
+	if (r->saved.call < 0)
+		r->saved.call = 0;
 	ret = set_options(r, err);
 	if (!ret)
 		ret = place(r, err);

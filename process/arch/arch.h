@@ -64,7 +64,7 @@ int st_arch_repeat(pid_t tid, const struct st_syscall *was);
 /* A signal came after all: let the call return EINTR. Nothing to do where the kernel decides after the stop. */
 void st_arch_unrepeat(pid_t tid);
 
-/* In restart_syscall(): the call that was made originally, as the instructions before the pc tell it. 0: none. */
+/* In restart_syscall(): the call that was made originally, as the instructions before the pc tell it. 0: it is not there, -1: unknown. */
 long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t len);
 
 /* Why this thread can't be borrowed, or NULL. */

@@ -180,7 +180,7 @@ long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t
 			if (insn == (0xd2800008u | restartable[i] << 5))
 				return restartable[i];
 	}
-	return 0;
+	return -1;
 }
 
 const char *st_arch_refuses(const struct st_regs *regs)

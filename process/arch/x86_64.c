@@ -159,7 +159,7 @@ long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t
 		for (i = 0; before[at] == 0xb8 && i < ARRAY_SIZE(restartable); i++)
 			if (!memcmp(before + at + 1, &restartable[i], 4))
 				return restartable[i];
-	return 0;
+	return -1;
 }
 
 /* Selectors of user code and data (arch/x86/include/asm/segment.h). */

@@ -1227,7 +1227,8 @@ static void kills(const char *program, const char *mode, int count, bool call)
 
 static void test_kill_blocked(void)
 {
-	kills("target", "poll,select,nanosleep,clock_nanosleep,futex,malloc,vector", 150, false);
+	/* Not futex: syscall(2) leaves no trace of which call is to be restarted (st_arch_restarted()). */
+	kills("target", "poll,select,nanosleep,clock_nanosleep,sem_timed,malloc,vector", 150, false);
 }
 
 static void test_kill_busy(void)

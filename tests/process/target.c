@@ -176,6 +176,30 @@ static void *do_futex(void *arg)
 	return NULL;
 }
 
+/* The same, by a function of libc that says EINTR to its caller. */
+static void *do_sem_timed(void *arg)
+{
+	sem_t never;
+
+	(void)arg;
+	sem_init(&never, 0, 0);
+	while (!stop) {
+		struct timespec ts;
+		double t = now();
+
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ts.tv_nsec += 50000000;
+		if (ts.tv_nsec >= 1000000000) {
+			ts.tv_sec++;
+			ts.tv_nsec -= 1000000000;
+		}
+		if (sem_timedwait(&never, &ts) != -1 || errno != ETIMEDOUT || now() - t < 0.049)
+			FAIL("sem_timedwait");
+		one();
+	}
+	return NULL;
+}
+
 static int ping[2];
 
 static void *do_read(void *arg)
@@ -722,6 +746,7 @@ static const struct mode {
 	{ "nanosleep", "blocked", do_nanosleep },
 	{ "clock_nanosleep", "blocked", do_clock_nanosleep },
 	{ "futex", "blocked", do_futex },
+	{ "sem_timed", "blocked", do_sem_timed },
 	{ "feed", "blocked", do_feed },
 	{ "read", "blocked", do_read },
 	{ "sem", "blocked", do_sem },
