@@ -27,8 +27,12 @@ struct st_proc {
 	unsigned long auxv[64];
 	size_t nauxv;			/* words */
 	struct st_stop *stop;
-	/* Threads that we interrupted and that have not stopped yet (uninterruptible): to be released when they do. */
-	struct st_late *late;	/* stop.c */
+	/* remote.c: objects that stay, and the unused ends of their pages. NULL: not looked for yet. */
+	struct st_objects *stay;
+	struct page_end *ends;
+	size_t nends;
+	/* stop.c: threads that we interrupted and that had not stopped in time: to be released when they do. */
+	struct st_late *late;
 	size_t nlate;
 };
 
@@ -76,6 +80,10 @@ struct st_thread {
 
 /* All threads are stopped, not one. */
 bool st_stop_is_whole(const struct st_stop *stop);
+
+/* What a borrowed thread will need is looked for before anybody is stopped. */
+int st_remote_prepare(struct st_proc *proc, char *err);
+void st_remote_forget(struct st_proc *proc);
 
 /* Is it in the loop of a tool that was killed (remote.c)? It leaves that by itself. */
 bool st_remote_in_loop(struct st_proc *proc, pid_t tid);

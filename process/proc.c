@@ -391,6 +391,7 @@ void st_proc_close(struct st_proc *proc)
 		st_resume(proc->stop, NULL);
 	if (proc->mem >= 0)
 		close(proc->mem);
+	st_remote_forget(proc);
 	free(proc->late);
 	free(proc);
 }

@@ -132,11 +132,13 @@ struct page_end {
 	unsigned long from, to;
 	unsigned long offset;		/* of @from in the file */
 	bool exec;
-	uint8_t *bytes;
+	uint8_t *bytes;			/* what it holds; only within find_slack() */
 };
 
-static bool get_page_end(struct st_remote *r, const struct st_object *obj, const struct st_segment *seg,
-			 const struct st_maps *maps, struct page_end *end)
+#define PAGE_ENDS_MAX 32
+
+static bool get_page_end(const struct st_object *obj, const struct st_segment *seg, const struct st_maps *maps,
+			 struct page_end *end)
 {
 	unsigned long from = seg->start + seg->filesz;
 	const struct st_map *map;
@@ -145,14 +147,8 @@ static bool get_page_end(struct st_remote *r, const struct st_object *obj, const
 	if (seg->prot & PROT_WRITE || seg->end != from || end->to - from < 16)
 		return false;
 	map = st_maps_find(maps, from);
-	if (!map || map->shared || !map->inode || map->end < end->to || map->prot & PROT_WRITE ||
-	    (end->exec && !(map->prot & PROT_EXEC)))
-		return false;
-	end->bytes = malloc(end->to - from);
-	if (end->bytes && !st_mem_read(r->proc, from, end->bytes, end->to - from))
-		return true;
-	free(end->bytes);
-	return false;
+	return map && !map->shared && map->inode && map->end >= end->to && !(map->prot & PROT_WRITE) &&
+	       (!end->exec || map->prot & PROT_EXEC);
 }
 
 /* Bytes that a killed tool has left at @at, 0: none. */
@@ -197,7 +193,7 @@ static void heal(struct st_remote *r, struct page_end *end)
 
 static bool overlap(unsigned long a, size_t alen, unsigned long b, size_t blen)
 {
-	return a < b + blen && b < a + alen;
+	return blen && a < b + blen && b < a + alen;
 }
 
 /* The first place in it that is free. */
@@ -225,24 +221,28 @@ static bool take_slack(const struct page_end *end, struct slack *slack, size_t l
 }
 
 /* Places for the code and for a frame of @len bytes, where nobody but us can write. */
-static void find_slack(struct st_remote *r, const struct st_objects *objs, const struct st_maps *maps, size_t len)
+static void find_slack(struct st_remote *r, size_t len)
 {
-	struct page_end end[32];
-	size_t i, j, n = 0;
+	struct page_end *end = r->proc->ends;
+	size_t i, n = r->proc->nends;
 
-	for (i = 0; i < objs->n; i++) {
-		const struct st_object *obj = &objs->object[i];
+	for (i = 0; i < n; i++) {
+		size_t size = end[i].to - end[i].from;
 
-		for (j = 0; stays(obj) && j < obj->nsegments && n < ARRAY_SIZE(end); j++)
-			n += get_page_end(r, obj, &obj->segment[j], maps, &end[n]);
+		end[i].bytes = malloc(size);
+		if (end[i].bytes && !st_mem_read(r->proc, end[i].from, end[i].bytes, size)) {
+			heal(r, &end[i]);
+			continue;
+		}
+		free(end[i].bytes);
+		end[i].bytes = NULL;
 	}
-	for (i = 0; i < n; i++)
-		heal(r, &end[i]);
 	for (i = 0; i < n && !r->code.len; i++)
-		if (end[i].exec)
+		if (end[i].exec && end[i].bytes)
 			take_slack(&end[i], &r->code, st_arch_code_len, 16, NULL);
 	for (i = 0; i < n && !r->frame.len; i++)
-		take_slack(&end[i], &r->frame, len, 64, &r->code);
+		if (end[i].bytes)
+			take_slack(&end[i], &r->frame, len, 64, &r->code);
 	for (i = 0; i < n; i++)
 		free(end[i].bytes);
 }
@@ -293,26 +293,61 @@ static void put_back(struct st_remote *r, struct slack *slack)
 	slack->written = false;
 }
 
+int st_remote_prepare(struct st_proc *proc, char *err)
+{
+	struct page_end *end;
+	struct st_maps *maps;
+	size_t i, j;
+	int ret;
+
+	if (proc->ends)
+		return 0;
+	end = calloc(PAGE_ENDS_MAX, sizeof(*end));
+	if (!end)
+		return st_fail(err, -ENOMEM, "out of memory");
+	ret = st_objects_read(proc, &proc->stay, err);
+	if (ret)
+		goto fail;
+	ret = st_maps_read(proc, &maps, err);
+	if (ret) {
+		st_objects_free(proc->stay);
+		goto fail;
+	}
+	for (i = 0; i < proc->stay->n; i++) {
+		const struct st_object *obj = &proc->stay->object[i];
+
+		for (j = 0; stays(obj) && j < obj->nsegments && proc->nends < PAGE_ENDS_MAX; j++)
+			proc->nends += get_page_end(obj, &obj->segment[j], maps, &end[proc->nends]);
+	}
+	st_maps_free(maps);
+	proc->ends = end;
+	return 0;
+fail:
+	free(end);
+	proc->stay = NULL;
+	return ret;
+}
+
+void st_remote_forget(struct st_proc *proc)
+{
+	st_objects_free(proc->stay);
+	free(proc->ends);
+}
+
 static int place(struct st_remote *r, char *err)
 {
 	size_t len = sizeof(struct marker) + st_arch_frame_size(&r->saved);
-	struct st_objects *objs;
 	struct st_maps *maps;
 	int ret;
 
-	ret = st_objects_read(r->proc, &objs, err);
+	ret = st_remote_prepare(r->proc, err);
 	if (ret)
 		return ret;
-	ret = st_maps_read(r->proc, &maps, err);
-	if (ret) {
-		st_objects_free(objs);
-		return ret;
-	}
-	find_slack(r, objs, maps, len);
-	if (!r->frame.len)
+	find_slack(r, len);
+	if (!r->frame.len && !st_maps_read(r->proc, &maps, NULL)) {
 		below_stack(r, maps, len, &r->frame);
-	st_maps_free(maps);
-	st_objects_free(objs);
+		st_maps_free(maps);
+	}
 	if (!r->code.len)
 		return st_fail(err, -ENOTSUP,
 			       "process %d (%s) has no executable page with %zu unused bytes at its end, which are needed to "
@@ -532,31 +567,32 @@ static long find_call(struct st_proc *proc, const struct st_regs *regs)
 	return st_arch_restarted(regs, code, sizeof(code));
 }
 
-static long thread_status(struct st_remote *r, pid_t tid, const char *key)
-{
-	char path[ST_PROC_PATH];
+/* What /proc says about a thread that matters here; reading it is not cheap. */
+struct status {
+	long seccomp;
+	bool shadow_stack;	/* x86: it would have to hold what rt_sigreturn checks */
+};
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", r->proc->pid, tid);
-	return st_status_number(path, key);
-}
-
-/* A shadow stack (x86) would have to hold what rt_sigreturn checks. */
-static bool has_shadow_stack(struct st_remote *r)
+static struct status read_status(struct st_remote *r, pid_t tid)
 {
 	char path[ST_PROC_PATH], *text, *line;
-	bool has;
+	struct status status = { 0 };
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", r->proc->pid, r->thread->tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", r->proc->pid, tid);
 	text = st_slurp(path, NULL);
-	line = text ? strstr(text, "x86_Thread_features:") : NULL;
+	line = text ? strstr(text, "\nSeccomp:") : NULL;
 	if (line)
-		line[strcspn(line, "\n")] = '\0';
-	has = line && strstr(line, "shstk");
+		status.seccomp = strtol(line + strlen("\nSeccomp:"), NULL, 10);
+	line = text ? strstr(text, "\nx86_Thread_features:") : NULL;
+	if (line) {
+		line[1 + strcspn(line + 1, "\n")] = '\0';
+		status.shadow_stack = strstr(line, "shstk");
+	}
 	free(text);
-	return has;
+	return status;
 }
 
-static struct st_thread *choose(struct st_remote *r)
+static struct st_thread *choose(struct st_remote *r, struct status *status)
 {
 	struct st_thread *first = NULL;
 	struct st_regs regs;
@@ -570,17 +606,18 @@ static struct st_thread *choose(struct st_remote *r)
 			continue;
 		if (!first)
 			first = thread;
-		if (thread_status(r, thread->tid, "Seccomp") <= 0 && find_call(r->proc, &regs) >= 0)
+		*status = read_status(r, thread->tid);
+		if (!status->seccomp && find_call(r->proc, &regs) >= 0)
 			return thread;
 	}
+	if (first)
+		*status = read_status(r, first->tid);
 	return first;
 }
 
 /* Says what to do about system call filters; sets the thread's options. */
-static int set_options(struct st_remote *r, char *err)
+static int set_options(struct st_remote *r, long mode, char *err)
 {
-	long mode = thread_status(r, r->thread->tid, "Seccomp");
-
 	if (mode == 1)
 		return st_fail(err, -EPERM,
 			       "process %d (%s) is in strict seccomp mode, in which any system call of ours would kill it; "
@@ -612,6 +649,7 @@ static void free_remote(struct st_remote *r)
 int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_remote **out, char *err)
 {
 	struct st_remote *r = calloc(1, sizeof(*r));
+	struct status status = { 0 };
 	const char *why;
 	int ret;
 
@@ -620,7 +658,7 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 		return st_fail(err, -ENOMEM, "out of memory");
 	r->stop = stop;
 	r->proc = st_stop_proc(stop);
-	r->thread = thread ? thread : choose(r);
+	r->thread = thread ? thread : choose(r, &status);
 	if (!r->thread) {
 		ret = st_fail(err, -ENOTSUP, "process %d (%s) has no thread that can be borrowed", r->proc->pid,
 			      r->proc->comm);
@@ -636,8 +674,10 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 			r->proc->pid, r->proc->comm, strerror(-ret));
 		goto fail;
 	}
+	if (thread)
+		status = read_status(r, thread->tid);
 	why = st_arch_refuses(&r->saved.regs);
-	if (!why && has_shadow_stack(r))
+	if (!why && status.shadow_stack)
 		why = "it uses a shadow stack, which is not supported yet";
 	if (why) {
 		ret = st_fail(err, -ENOTSUP, "thread %d of process %d (%s) can't be borrowed: %s", r->thread->tid,
@@ -648,7 +688,7 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 	r->saved.call = find_call(r->proc, &r->saved.regs);
 	if (r->saved.call < 0)
 		r->saved.call = 0;
-	ret = set_options(r, err);
+	ret = set_options(r, status.seccomp, err);
 	if (!ret)
 		ret = place(r, err);
 	if (ret)

@@ -519,6 +519,8 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 	*out = NULL;
 	if (proc->stop)
 		return st_fail(err, -EBUSY, "process %d (%s) is stopped already", proc->pid, proc->comm);
+	/* If it can't be done now, st_remote_begin() tries again, and says why not. */
+	st_remote_prepare(proc, NULL);
 	for (;;) {
 		struct timespec pause = { 0, 2000000 };
 

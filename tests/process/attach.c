@@ -708,6 +708,39 @@ static void test_target_dies(void)
 
 /* ---- remote calls */
 
+/* Text, read-only data and the unused ends of their pages hold what the files hold (but for relocated pages). */
+static bool is_as_its_files(struct st_proc *p)
+{
+	size_t page = sysconf(_SC_PAGESIZE), i, j;
+	struct st_objects *objs;
+	bool same = true;
+
+	if (st_objects_read(p, &objs, err))
+		return false;
+	for (i = 0; i < objs->n; i++) {
+		const struct st_object *o = &objs->object[i];
+		int fd = st_object_fd(o);
+
+		for (j = 0; fd >= 0 && j < o->nsegments; j++) {
+			const struct st_segment *seg = &o->segment[j];
+			unsigned long from = seg->start + seg->filesz, to = (from + page - 1) & ~(page - 1);
+			size_t len = to - (seg->prot & PROT_EXEC ? seg->start : from), base = to - len;
+			uint8_t *mem = malloc(len + 1), *file = calloc(1, len + 1);
+
+			if (!(seg->prot & PROT_WRITE) && seg->end == from && len &&
+			    pread(fd, file, len, seg->offset + (base - seg->start)) >= 0 &&
+			    (st_mem_read(p, base, mem, len) || memcmp(mem, file, len))) {
+				printf("  %s: segment %zu differs from its file\n", o->name, j);
+				same = false;
+			}
+			free(mem);
+			free(file);
+		}
+	}
+	st_objects_free(objs);
+	return same;
+}
+
 static void borrow(const char *program, const char *mode, int count, unsigned int flags)
 {
 	struct target t = start(program, mode);
@@ -745,6 +778,7 @@ static void borrow(const char *program, const char *mode, int count, unsigned in
 			usleep(500 * (i % 5));
 	}
 	printf("  %d times borrowed, %.0f us each\n", count, (now() - begun) * 1e6 / count);
+	CHECK(is_as_its_files(p));
 	CHECK(answers(&t));
 	st_proc_close(p);
 	CHECK(finish(&t));
@@ -1221,6 +1255,8 @@ static void kills(const char *program, const char *mode, int count, bool call)
 	CHECK(remote_getpid(r) == t.pid);
 	CHECK(!st_remote_end(r));
 	CHECK(!st_resume(s, NULL));
+	/* What the killed ones left has been cleaned up. */
+	CHECK(is_as_its_files(p));
 	st_proc_close(p);
 	CHECK(finish(&t));
 }
