@@ -24,7 +24,7 @@ static inline unsigned long parent_of(const struct st_regs *regs)
 #endif
 }
 
-static void count(unsigned long *n)
+static __attribute__((noinline, cold)) void count(unsigned long *n)
 {
 	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
 }
@@ -37,9 +37,9 @@ static inline struct st_hook **hooks_of(struct st_site *site, bool saved)
 {
 	unsigned long list = (unsigned long)*(struct st_hook_list *volatile *)&site->hooks;
 
-	if (__builtin_expect(!saved && (list & ST_HOOKS_VECTOR), 0))
+	if (__builtin_expect(!saved && (list & ST_HOOKS_MASK), 0))
 		return NULL;
-	return ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_VECTOR))->hook;
+	return ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_MASK))->hook;
 }
 
 static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *site, struct st_regs *regs)

@@ -27,6 +27,9 @@
 #include <engine/site.h>
 #include <engine/thread.h>
 #include <engine/wait.h>
+#if defined(__x86_64__)
+#include <engine/arch/x86_64/touches.h>
+#endif
 
 #define TABLE_BITS 14
 #define TABLE (1u << TABLE_BITS)
@@ -62,6 +65,7 @@ struct state {
 	struct {			/* the list of every site that has this hook alone */
 		struct st_hook *hook, *end;
 	} alone;
+	unsigned long needs;		/* ST_HOOKS_*: what has to be saved around the callback */
 	char reason[256];
 };
 
@@ -449,15 +453,36 @@ static bool allocated(const struct st_hook_list *list)
 
 static struct st_hook_list *list_of(const struct record *r)
 {
-	return (void *)((unsigned long)r->site.hooks & ~(unsigned long)ST_HOOKS_VECTOR);
+	return (void *)((unsigned long)r->site.hooks & ~(unsigned long)ST_HOOKS_MASK);
+}
+
+static unsigned long needs_of(const struct st_hook *hook)
+{
+	return ((const struct state *)hook->priv)->needs;
+}
+
+/* What the callback may touch besides general registers: by its own word, or else by its code. */
+static unsigned long touches(const struct st_hook *hook)
+{
+#if defined(__x86_64__)
+	const struct st_function *fn;
+
+	if (hook->flags & ST_HOOK_GENERAL_REGS)
+		return 0;
+	fn = st_objects_find(current_objects(), (unsigned long)hook->func);
+	return fn && fn->addr == (unsigned long)hook->func ?
+	       st_x86_touches((const uint8_t *)hook->func, fn->size) : ST_HOOKS_VECTOR;
+#else
+	return hook->flags & ST_HOOK_GENERAL_REGS ? 0 : ST_HOOKS_VECTOR;
+#endif
 }
 
 /* The hooks of a site with one more (add) or one fewer. Readers see the old list or the new one. */
 static int change_list(struct record *r, struct st_hook *hook, bool add)
 {
 	unsigned int n = add ? r->hooks + 1 : r->hooks - 1, out = 0;
+	unsigned long need = always_vector ? ST_HOOKS_VECTOR : 0;
 	struct st_hook_list *list = &empty;
-	bool general = !always_vector;
 
 	if (n == 1) {
 		for (unsigned int i = 0; i < r->hooks; i++)
@@ -477,7 +502,7 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 		list->hook[out] = NULL;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		general &= !!(list->hook[i]->flags & ST_HOOK_GENERAL_REGS);
+		need |= needs_of(list->hook[i]);
 	if (allocated(list_of(r))) {
 		struct garbage *g = malloc(sizeof(*g));
 
@@ -490,12 +515,11 @@ static int change_list(struct record *r, struct st_hook *hook, bool add)
 		garbage = g;
 	}
 	/* The vector state is saved before a hook that needs it can be called, and until it can't be. */
-	if (!general) {
+	if (need) {
 		__atomic_store_n(&r->site.dispatch, st_dispatch_vector, __ATOMIC_RELEASE);
 		__atomic_fetch_and(&r->site.flags, ~(unsigned long)ST_SITE_GENERAL, __ATOMIC_RELEASE);
 	}
-	if (!general)
-		list = (void *)((unsigned long)list | ST_HOOKS_VECTOR);
+	list = (void *)((unsigned long)list | need);
 	__atomic_store_n(&r->site.hooks, list, __ATOMIC_RELEASE);
 	r->hooks = n;
 	return 0;
@@ -506,13 +530,13 @@ static void collect(struct state *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		struct record *r = s->want[i].record;
-		bool general = !always_vector;
+		unsigned long need = always_vector ? ST_HOOKS_VECTOR : 0;
 
 		if (!r)
 			continue;
 		for (unsigned int k = 0; k < r->hooks; k++)
-			general &= !!(list_of(r)->hook[k]->flags & ST_HOOK_GENERAL_REGS);
-		if (general) {
+			need |= needs_of(list_of(r)->hook[k]);
+		if (!need) {
 			__atomic_store_n(&r->site.dispatch, st_dispatch_general, __ATOMIC_RELEASE);
 			__atomic_fetch_or(&r->site.flags, ST_SITE_GENERAL, __ATOMIC_RELEASE);
 		}
@@ -585,6 +609,7 @@ static int do_register(struct call *c)
 	int ret;
 
 	forget_unmapped();
+	s->needs = touches(c->hook);
 	for (size_t i = 0; i < s->count; i++) {
 		struct want *w = &s->want[i];
 		struct record *r;

@@ -28,6 +28,15 @@
  * may be older than the list; the list itself says what it takes to run it.
  */
 #define ST_HOOKS_VECTOR		1
+/* x86-64: all that they touch are the low halves of xmm0 to xmm7, or of xmm0 to xmm15, and MXCSR. */
+#define ST_HOOKS_XMM_LOW	2
+#define ST_HOOKS_XMM		4
+/* All that the pointer may hold beside the address: lists are aligned like a pointer. */
+#if defined(__x86_64__)
+#define ST_HOOKS_MASK		7
+#else
+#define ST_HOOKS_MASK		ST_HOOKS_VECTOR
+#endif
 
 #ifndef __ASSEMBLER__
 
@@ -46,7 +55,7 @@ struct st_site {
 	unsigned long resume;	/* the displaced instructions, moved (with Thumb bit): where pc == func goes on */
 	unsigned long flags;
 	unsigned long ip;	/* the site's own address (no Thumb bit) */
-	struct st_hook_list *hooks;	/* and ST_HOOKS_VECTOR */
+	struct st_hook_list *hooks;	/* and ST_HOOKS_* */
 	unsigned long missed;	/* hits that found no thread slot, or a running hook */
 	unsigned long pad;
 };

@@ -11,6 +11,33 @@
 
 	.text
 
+/* r13: the hooks, ends with NULL; the other registers as below. */
+.macro run_hooks
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jz	2f
+1:	mov	%rbp, %rsi
+	mov	ST_SITE_IP(%rbx), %rdx
+	mov	ST_FRAME + ST_RED_ZONE(%rbp), %rcx
+	call	*ST_HOOK_FUNC(%rdi)
+	add	$8, %r13
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jnz	1b
+2:
+.endm
+.macro movaps_store i
+	movaps	%xmm\i, 16 * \i(%rsp)
+.endm
+.macro movaps_load i
+	movaps	16 * \i(%rsp), %xmm\i
+.endm
+.macro xmm op i:vararg
+	.irp	n, \i
+	\op	\n
+	.endr
+.endm
+
 /*
  * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rbx, and called us:
  *
@@ -93,20 +120,11 @@ st_entry:
 	jne	.Ldispatch
 	mov	%rbp, ST_SLOT_BUSY(%r12)
 	mov	ST_SITE_HOOKS(%rbx), %r13
-	test	$ST_HOOKS_VECTOR, %r13b
-	jnz	.Lvector
-	mov	(%r13), %rdi
-	test	%rdi, %rdi
-	jz	2f
-1:	mov	%rbp, %rsi
-	mov	ST_SITE_IP(%rbx), %rdx
-	mov	ST_FRAME + ST_RED_ZONE(%rbp), %rcx
-	call	*ST_HOOK_FUNC(%rdi)
-	add	$8, %r13
-	mov	(%r13), %rdi
-	test	%rdi, %rdi
-	jnz	1b
-2:	movq	$0, ST_SLOT_BUSY(%r12)
+	test	$ST_HOOKS_MASK, %r13b
+	jnz	st_entry_vector
+	run_hooks
+.Lran:
+	movq	$0, ST_SLOT_BUSY(%r12)
 
 .Lafter:
 	lea	-8(%rbp), %rsp
@@ -154,7 +172,7 @@ st_entry:
 	ret
 
 	.cfi_restore_state
-.Lvector:
+.Lall:
 	movq	$0, ST_SLOT_BUSY(%r12)
 .Ldispatch:
 	mov	%rbx, %rdi
@@ -216,6 +234,33 @@ st_entry:
 	lea	ST_RIP(%rbp), %rsp
 	mov	ST_RBP(%rbp), %rbp
 	iretq
-	.cfi_endproc
 	.size	st_entry, . - st_entry
+
+	/*
+	 * The low halves of xmm registers, and MXCSR, are all that the hooks change:
+	 *
+	 *	rsp + 256	MXCSR
+	 *	rsp ->		xmm0 to xmm15, or to xmm7
+	 */
+	.type	st_entry_vector, @function
+st_entry_vector:
+	test	$ST_HOOKS_VECTOR, %r13b
+	jnz	.Lall
+	lea	-(16 * 16 + 16)(%rsp), %rsp
+	stmxcsr	16 * 16(%rsp)
+	xmm	movaps_store, 0, 1, 2, 3, 4, 5, 6, 7
+	test	$ST_HOOKS_XMM, %r13b
+	jnz	3f
+	and	$~ST_HOOKS_MASK, %r13
+	run_hooks
+	jmp	4f
+3:	and	$~ST_HOOKS_MASK, %r13
+	xmm	movaps_store, 8, 9, 10, 11, 12, 13, 14, 15
+	run_hooks
+	xmm	movaps_load, 8, 9, 10, 11, 12, 13, 14, 15
+4:	xmm	movaps_load, 0, 1, 2, 3, 4, 5, 6, 7
+	ldmxcsr	16 * 16(%rsp)
+	jmp	.Lran
+	.cfi_endproc
+	.size	st_entry_vector, . - st_entry_vector
 	.section .note.GNU-stack, "", @progbits
