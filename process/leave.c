@@ -85,8 +85,12 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 				else
 					x->kind = ST_REGION_FREE;
 			}
-			if (!ret)
+			if (!ret) {
+				/* And what a killed tool had mapped and not yet noted: nothing leads there. */
+				if (leaving)
+					st_session_unmap_named(s, r, false);
 				st_remote_end(r);
+			}
 			st_session_resume(s, stop);
 			break;
 		}

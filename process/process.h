@@ -404,12 +404,16 @@ int st_remote_call(struct st_remote *remote, unsigned long fn, const unsigned lo
 /* 4 KiB of the target's memory for arguments; its own while the thread is borrowed. 0 when it can't be had. */
 unsigned long st_remote_buffer(struct st_remote *remote);
 
+#define ST_AREA_NAME "sidetrack-code"
+
 /**
  * st_remote_area() - new memory near an address
  * @size: bytes, made whole pages
  * @near, @near_end, @reach: as st_maps_gap()
  * @prot: PROT_*; executable memory is filled by st_mem_write(), never made writable
  * @addr: set to it
+ *
+ * In maps it is /memfd:ST_AREA_NAME.
  *
  * Return: 0, -ENOMEM when there is no room.
  */

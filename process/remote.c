@@ -846,26 +846,35 @@ int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigne
 		   int prot, unsigned long *addr, char *err)
 {
 	unsigned int tries;
-	int ret = -ENOMEM;
+	int ret = -ENOMEM, fd;
 
 	size = st_page_up(size);
+	/*
+	 * Pages of a file with a name, private: maps then says whose they are, also if this tool is killed before it has noted
+	 * them anywhere. Without memfd (Linux before 3.17), nameless pages.
+	 */
+	fd = st_remote_memfd(r, ST_AREA_NAME, MFD_CLOEXEC);
+	if (fd >= 0 && st_remote_ftruncate(r, fd, size)) {
+		st_remote_close(r, fd);
+		fd = -1;
+	}
 	/* Other threads may be running and take the place first. */
 	for (tries = 0; tries < 8; tries++) {
 		struct st_maps *maps;
 
 		ret = st_maps_read(r->proc, &maps, err);
 		if (ret)
-			return ret;
+			goto out;
 		ret = st_maps_gap(maps, size, near, near_end, reach, addr, err);
 		st_maps_free(maps);
 		if (ret)
-			return ret;
+			goto out;
 		/* uapi: MAP_FIXED_NOREPLACE 0x100000; before Linux 4.17 it is not known, and the address is a hint. */
 		unsigned long got = *addr;
 
-		ret = st_remote_mmap(r, &got, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | 0x100000, -1, 0);
+		ret = st_remote_mmap(r, &got, size, prot, MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0) | 0x100000, fd, 0);
 		if (!ret && got == *addr)
-			return 0;
+			goto out;
 		if (!ret) {
 			st_remote_munmap(r, got, size);
 			ret = -ENOMEM;
@@ -873,8 +882,12 @@ int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigne
 			break;
 		}
 	}
-	return st_fail(err, ret, "process %d (%s) can't be given %zu bytes of memory: %s", r->proc->pid, r->proc->comm,
-		       size, strerror(-ret));
+	st_fail(err, ret, "process %d (%s) can't be given %zu bytes of memory: %s", r->proc->pid, r->proc->comm, size,
+		strerror(-ret));
+out:
+	if (fd >= 0)
+		st_remote_close(r, fd);
+	return ret;
 }
 
 int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *args, unsigned int nargs,

@@ -340,6 +340,21 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	return ret < 0 ? ret : 0;
 }
 
+void st_session_unmap_named(struct st_session *s, struct st_remote *r, bool ctl)
+{
+	struct st_maps *maps;
+
+	if (st_maps_read(s->proc, &maps, NULL))
+		return;
+	for (size_t i = 0; i < maps->n; i++) {
+		const struct st_map *map = &maps->map[i];
+
+		if (!strcmp(map->path, "/memfd:" ST_AREA_NAME) || (ctl && !strcmp(map->path, "/memfd:" ST_CTL_NAME)))
+			st_remote_munmap(r, map->start, map->end - map->start);
+	}
+	st_maps_free(maps);
+}
+
 static int create(struct st_session *s)
 {
 	struct st_remote *r = NULL;
@@ -350,8 +365,11 @@ static int create(struct st_session *s)
 	if (ret)
 		return ret;
 	ret = st_remote_begin(stop, NULL, &r, s->err);
-	if (!ret)
+	if (!ret) {
+		/* What a tool left that was killed while it got in: nothing leads there. */
+		st_session_unmap_named(s, r, true);
 		ret = new_ctl(s, r, &at);
+	}
 	if (!ret) {
 		s->ctl->self = at;
 		s->ctl->version = ST_CTL_VERSION;

@@ -31,6 +31,8 @@ struct st_session {
 /* session.c */
 int __attribute__((format(printf, 3, 4))) st_session_fail(struct st_session *s, int ret, const char *fmt, ...);
 int st_session_resume(struct st_session *s, struct st_stop *stop);
+/* Unmaps all memory that has one of our names; `ctl`: the shared memory too. */
+void st_session_unmap_named(struct st_session *s, struct st_remote *r, bool ctl);
 int st_session_add_region(struct st_session *s, enum st_region_kind kind, unsigned long start, unsigned long size);
 
 /* sites.c: site[i] becomes the record of fn[i], with a finished stub; -1 where it is refused (fn[i].why). */
