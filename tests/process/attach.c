@@ -558,14 +558,15 @@ static void test_vfork(void)
 	struct st_proc *p;
 
 	NEED(!test_failed && !st_proc_open(t.pid, &p, err));
-	for (i = 0; i < 12 && !test_failed; i++) {
+	/* Until both have been seen. */
+	for (i = 0; i < 200 && (i < 12 || !busy || done < 6) && !test_failed; i++) {
 		struct st_stop *s;
 		double begun = now();
 		int ret = st_stop(p, 0, i % 2 ? 3000 : 50, &s, err);
 
 		if (ret == -EBUSY) {
 			CHECK(strstr(err, "vfork"));
-			CHECK(now() - begun < 2);
+			CHECK(now() - begun < 10);
 			busy++;
 		} else {
 			NEED(!ret);
@@ -1090,13 +1091,13 @@ static void test_scan(void)
 	struct st_objects *objs;
 	struct st_symbol pausing, vector, never;
 	struct st_proc *p;
-	int i, vectors = 0;
+	int i, vectors = 0, seen = 0;
 
 	NEED(!test_failed && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
 	NEED(!st_object_symbol(&objs->object[0], "do_pause", NULL, &pausing));
 	NEED(!st_object_symbol(&objs->object[0], "do_vector", NULL, &vector));
 	NEED(!st_object_symbol(&objs->object[0], "do_semop", NULL, &never));
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 20 || (!seen && i < 2000); i++) {
 		struct st_range r[2] = { { pausing.addr, pausing.addr + pausing.size },
 					 { vector.addr, vector.addr + vector.size } };
 		struct st_range no = { never.addr, never.addr + never.size };
@@ -1113,11 +1114,13 @@ static void test_scan(void)
 			vectors += st_scan(th, r + 1, 1, &hit) == 1;
 			CHECK(st_scan(th, &no, 1, NULL) == 0);
 		}
-		CHECK(pauses == 1);
+		/* It may not have come there at first. */
+		seen |= pauses == 1;
+		CHECK(pauses == 1 || !seen);
 		CHECK(!st_resume(s, NULL));
 		usleep(1000);
 	}
-	CHECK(vectors >= 20);
+	CHECK(seen && vectors > 10);
 	st_objects_free(objs);
 	st_proc_close(p);
 	CHECK(finish(&t));
