@@ -15,7 +15,7 @@ FEW, MANY = 100, 1100
 
 
 def count(plugin, qemu, sysroot, program, how, calls):
-    p = subprocess.run([qemu, "-L", sysroot, "-plugin", plugin, "-d", "plugin", program, how, str(calls)],
+    p = subprocess.run([*qemu.split(), "-L", sysroot, "-plugin", plugin, "-d", "plugin", program, how, str(calls)],
                        capture_output=True, text=True)
     m = re.search(r"insns (\d+)", p.stderr)
     if p.returncode or not m:

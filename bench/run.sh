@@ -201,7 +201,8 @@ part_insns()
 	gcc -O2 -Wall -Wextra -Werror -shared -fPIC -fvisibility=hidden "$HERE/count.c" -o "$WORK/count.so" || return
 	"$ROOT/dev" build arm64 && "$ROOT/dev" build arm || return
 	package_version qemu-user
-	insns_of arm64 a64 qemu-aarch64
+	insns_of arm64 a64 'qemu-aarch64 -cpu cortex-a72'
+	insns_of arm64 sve 'qemu-aarch64 -cpu max'
 	insns_of arm a32 qemu-arm -marm
 	insns_of arm t32 qemu-arm -mthumb
 }

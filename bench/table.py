@@ -59,11 +59,11 @@ SECTIONS = [
          Row("micro/nop_2", "2 hooks on one site"),
          Row("micro/nop_4", "4 hooks"),
          Row("micro/nop_8", "8 hooks"),
-         Row("micro/nop_vector", "hook that may use vector state, and does not", "<= 2 x floor",
+         Row("micro/nop_vector", "hook that does not say what it uses: a counter", "<= 2 x floor",
              times("micro/nop_vector", "micro/floor_sahf", 2)),
-         Row("micro/nop_vector_used", "hook that calculates with doubles", "<= 2 x floor",
+         Row("micro/nop_vector_used", "the same, calculates with doubles", "<= 2 x floor",
              times("micro/nop_vector_used", "micro/floor_sahf", 2)),
-         Row("micro/nop_libc", "hook that calls libc"),
+         Row("micro/nop_libc", "the same, calls libc: all vector state saved"),
          Row("micro/jump", "call of a jmp, by hand"),
          Row("micro/settled", "settled patch", "= call of a jmp", times("micro/settled", "micro/jump", 1.02)),
      ]),
@@ -116,13 +116,13 @@ SECTIONS = [
     ("Instructions, counted under QEMU, of the hook alone",
      [("extra", field("extra")), ("with the call", field("med"))], [
          Row(f"insns/{isa}-{how}", f"{name}, {words}")
-         for isa, name in [("a64", "AArch64"), ("a32", "A32"), ("t32", "T32")]
+         for isa, name in [("a64", "AArch64"), ("sve", "AArch64 with SVE"), ("a32", "A32"), ("t32", "T32")]
          for how, words in [("nop-rest", "at rest"), ("nop-general", "hook, general registers"),
                             ("nop-vector", "hook that may use vector state"),
                             ("move-general", "hook, first instruction moved")]]),
 ]
 # Read, not shown.
-HIDDEN = {f"insns/{isa}-move-rest" for isa in ("a64", "a32", "t32")}
+HIDDEN = {f"insns/{isa}-move-rest" for isa in ("a64", "sve", "a32", "t32")}
 
 
 def read(path):

@@ -20,18 +20,20 @@
 
 struct st_proc {
 	pid_t pid;
-	pid_t tid;			/* a thread that has a memory map: the leader may have exited */
+	pid_t tid; /* a thread that has a memory map: the leader may have exited */
 	char comm[17];
-	int mem;			/* /proc/TID/mem; reads nothing once the program was replaced */
-	unsigned long long start;	/* starttime of /proc/PID/stat: tells a reused PID */
+	int mem;		  /* /proc/TID/mem; reads nothing once the program was replaced */
+	unsigned long long start; /* starttime of /proc/PID/stat: tells a reused PID */
 	unsigned long auxv[64];
-	size_t nauxv;			/* words */
+	size_t nauxv; /* words */
 	struct st_stop *stop;
-	/* remote.c: objects that stay, and the unused ends of their pages. NULL: not looked for yet. */
+	/* remote.c: objects that stay, and the unused ends of their pages. NULL: not looked for
+	 * yet. */
 	struct st_objects *stay;
 	struct page_end *ends;
 	size_t nends;
-	/* stop.c: threads that we interrupted and that had not stopped in time: to be released when they do. */
+	/* stop.c: threads that we interrupted and that had not stopped in time: to be released when
+	 * they do. */
 	struct st_late *late;
 	size_t nlate;
 };
@@ -97,9 +99,9 @@ int st_wait(pid_t tid, int *status, uint64_t deadline_ns);
 /* What a report means. */
 enum st_report {
 	ST_REPORT_GONE,
-	ST_REPORT_EVENT_STOP,	/* PTRACE_INTERRUPT's trap, or a group stop */
-	ST_REPORT_SYSCALL,	/* with PTRACE_O_TRACESYSGOOD */
-	ST_REPORT_SIGNAL,	/* about to be delivered */
+	ST_REPORT_EVENT_STOP, /* PTRACE_INTERRUPT's trap, or a group stop */
+	ST_REPORT_SYSCALL,    /* with PTRACE_O_TRACESYSGOOD */
+	ST_REPORT_SIGNAL,     /* about to be delivered */
 	ST_REPORT_OTHER,
 };
 enum st_report st_report(int status, int *sig);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mapping a shared object into the target from outside. The target's dynamic loader is not asked: no lock that a
- * stopped thread may hold is needed, and nothing of the object runs. The file is somebody else's data: every offset
- * in it is checked before it is followed.
+ * Mapping a shared object into the target from outside. The target's dynamic loader is not asked:
+ * no lock that a stopped thread may hold is needed, and nothing of the object runs. The file is
+ * somebody else's data: every offset in it is checked before it is followed.
  */
 #include "process/arch/arch.h"
 #include "process/symbols.h"
@@ -32,7 +32,7 @@ struct image {
 	ElfW(Ehdr) ehdr;
 	ElfW(Phdr) load[ST_SEGMENTS_MAX];
 	size_t nload;
-	unsigned long lo, hi;		/* pages that it covers, as linked */
+	unsigned long lo, hi; /* pages that it covers, as linked */
 	unsigned long relro, relro_end;
 	struct table dynamic, symtab, strtab, rela, rel, jmprel, relr, versym, verneed;
 	bool jmprel_is_rela;
@@ -89,7 +89,7 @@ static int read_program_headers(struct image *im)
 		case PT_INTERP:
 			return refuse(im, "it is a program, not a shared object");
 		case PT_DYNAMIC:
-			im->dynamic = (struct table){ ph.p_vaddr, ph.p_filesz };
+			im->dynamic = (struct table){ph.p_vaddr, ph.p_filesz};
 			continue;
 		case PT_GNU_RELRO:
 			im->relro = ph.p_vaddr;
@@ -104,14 +104,18 @@ static int read_program_headers(struct image *im)
 			continue;
 		if (im->nload == ST_SEGMENTS_MAX)
 			return damaged(im, "it has too many segments");
-		if (ph.p_filesz > ph.p_memsz || ph.p_offset > im->len || ph.p_filesz > im->len - ph.p_offset)
+		if (ph.p_filesz > ph.p_memsz || ph.p_offset > im->len ||
+		    ph.p_filesz > im->len - ph.p_offset)
 			return damaged(im, "a segment reaches beyond the end of the file");
-		if (ph.p_vaddr > SPAN_MAX || ph.p_memsz > SPAN_MAX || (im->nload && ph.p_vaddr < end))
+		if (ph.p_vaddr > SPAN_MAX || ph.p_memsz > SPAN_MAX ||
+		    (im->nload && ph.p_vaddr < end))
 			return damaged(im, "its segments are too large, or overlap");
 		if ((ph.p_flags & (PF_W | PF_X)) == (PF_W | PF_X))
-			return refuse(im, "it has a segment that is writable and executable at once");
+			return refuse(im,
+				      "it has a segment that is writable and executable at once");
 		if (im->nload && st_page_down(ph.p_vaddr) < st_page_up(end))
-			return refuse(im, "two of its segments share a page (it was linked for a smaller page size)");
+			return refuse(im, "two of its segments share a page (it was linked for a "
+					  "smaller page size)");
 		end = ph.p_vaddr + ph.p_memsz;
 		im->load[im->nload++] = ph;
 	}
@@ -136,22 +140,54 @@ static int read_dynamic_table(struct image *im)
 		case DT_NULL:
 			i = im->dynamic.size;
 			break;
-		case DT_SYMTAB: im->symtab.addr = dyn.d_un.d_ptr; break;
-		case DT_SYMENT: syment = dyn.d_un.d_val; break;
-		case DT_STRTAB: im->strtab.addr = dyn.d_un.d_ptr; break;
-		case DT_STRSZ: im->strtab.size = dyn.d_un.d_val; break;
-		case DT_RELA: im->rela.addr = dyn.d_un.d_ptr; break;
-		case DT_RELASZ: im->rela.size = dyn.d_un.d_val; break;
-		case DT_REL: im->rel.addr = dyn.d_un.d_ptr; break;
-		case DT_RELSZ: im->rel.size = dyn.d_un.d_val; break;
-		case DT_JMPREL: im->jmprel.addr = dyn.d_un.d_ptr; break;
-		case DT_PLTRELSZ: im->jmprel.size = dyn.d_un.d_val; break;
-		case DT_PLTREL: im->jmprel_is_rela = dyn.d_un.d_val == DT_RELA; break;
-		case 36 /* DT_RELR */: im->relr.addr = dyn.d_un.d_ptr; break;
-		case 35 /* DT_RELRSZ */: im->relr.size = dyn.d_un.d_val; break;
-		case DT_VERSYM: im->versym.addr = dyn.d_un.d_ptr; break;
-		case DT_VERNEED: im->verneed.addr = dyn.d_un.d_ptr; break;
-		case DT_VERNEEDNUM: verneednum = dyn.d_un.d_val; break;
+		case DT_SYMTAB:
+			im->symtab.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_SYMENT:
+			syment = dyn.d_un.d_val;
+			break;
+		case DT_STRTAB:
+			im->strtab.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_STRSZ:
+			im->strtab.size = dyn.d_un.d_val;
+			break;
+		case DT_RELA:
+			im->rela.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_RELASZ:
+			im->rela.size = dyn.d_un.d_val;
+			break;
+		case DT_REL:
+			im->rel.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_RELSZ:
+			im->rel.size = dyn.d_un.d_val;
+			break;
+		case DT_JMPREL:
+			im->jmprel.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_PLTRELSZ:
+			im->jmprel.size = dyn.d_un.d_val;
+			break;
+		case DT_PLTREL:
+			im->jmprel_is_rela = dyn.d_un.d_val == DT_RELA;
+			break;
+		case 36 /* DT_RELR */:
+			im->relr.addr = dyn.d_un.d_ptr;
+			break;
+		case 35 /* DT_RELRSZ */:
+			im->relr.size = dyn.d_un.d_val;
+			break;
+		case DT_VERSYM:
+			im->versym.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_VERNEED:
+			im->verneed.addr = dyn.d_un.d_ptr;
+			break;
+		case DT_VERNEEDNUM:
+			verneednum = dyn.d_un.d_val;
+			break;
 		case DT_INIT:
 		case DT_INIT_ARRAY:
 			return refuse(im, "it has constructors; link it with -nostartfiles");
@@ -162,7 +198,8 @@ static int read_dynamic_table(struct image *im)
 			return refuse(im, "its text needs relocation; compile it with -fPIC");
 		case DT_FLAGS:
 			if (dyn.d_un.d_val & DF_TEXTREL)
-				return refuse(im, "its text needs relocation; compile it with -fPIC");
+				return refuse(im,
+					      "its text needs relocation; compile it with -fPIC");
 			if (dyn.d_un.d_val & DF_STATIC_TLS)
 				return refuse(im, "it uses thread-local variables");
 			break;
@@ -178,15 +215,19 @@ static int open_image(struct image *im, const void *file, size_t len, char *err)
 {
 	int ret;
 
-	*im = (struct image){ .file = file, .len = len, .err = err };
+	*im = (struct image){.file = file, .len = len, .err = err};
 	if (len < sizeof(im->ehdr))
 		return damaged(im, "it is too short");
 	memcpy(&im->ehdr, file, sizeof(im->ehdr));
 	if (!st_elf_is_ours(&im->ehdr))
-		return st_fail(err, -ENOEXEC, "the object to be loaded is not an ELF file for this architecture");
+		return st_fail(err, -ENOEXEC,
+			       "the object to be loaded is not an ELF file for this architecture");
 	if (im->ehdr.e_type != ET_DYN)
-		return st_fail(err, -ENOEXEC, "the object to be loaded is not a shared object (link it with -shared)");
-	if (im->ehdr.e_phoff > len || im->ehdr.e_phnum * sizeof(ElfW(Phdr)) > len - im->ehdr.e_phoff)
+		return st_fail(
+			err, -ENOEXEC,
+			"the object to be loaded is not a shared object (link it with -shared)");
+	if (im->ehdr.e_phoff > len ||
+	    im->ehdr.e_phnum * sizeof(ElfW(Phdr)) > len - im->ehdr.e_phoff)
 		return damaged(im, "its program headers are not in the file");
 	ret = read_program_headers(im);
 	return ret ? ret : read_dynamic_table(im);
@@ -230,8 +271,8 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 }
 
 /* The value of symbol @i. */
-static int symbol_value(const struct image *im, const struct st_load_opts *opts, unsigned long bias, unsigned long i,
-			unsigned long *value)
+static int symbol_value(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+			unsigned long i, unsigned long *value)
 {
 	const uint8_t *p = at(im, im->symtab.addr + i * sizeof(ElfW(Sym)), sizeof(ElfW(Sym)));
 	const char *name, *version;
@@ -251,7 +292,8 @@ static int symbol_value(const struct image *im, const struct st_load_opts *opts,
 		return 0;
 	}
 	if (sym.st_shndx != SHN_UNDEF) {
-		/* Its own comes first, whatever the process has under that name: a patch replaces functions of the same name. */
+		/* Its own comes first, whatever the process has under that name: a patch replaces
+		 * functions of the same name. */
 		if (ELF64_ST_TYPE(sym.st_info) == STT_GNU_IFUNC)
 			return refuse(im, "it has indirect functions (ifunc) of its own");
 		*value = bias + sym.st_value;
@@ -268,9 +310,11 @@ static int symbol_value(const struct image *im, const struct st_load_opts *opts,
 	if (ret == -ENOENT && ELF64_ST_BIND(sym.st_info) == STB_WEAK)
 		return 0;
 	if (ret == -ENOENT)
-		return st_fail(im->err, ret, "the object can't be loaded: nothing in the process defines %s%s%s", name,
-			       version ? "@" : "", version ? version : "");
-	return st_fail(im->err, ret, "the object can't be loaded: the address of %s can't be found: %s", name,
+		return st_fail(im->err, ret,
+			       "the object can't be loaded: nothing in the process defines %s%s%s",
+			       name, version ? "@" : "", version ? version : "");
+	return st_fail(im->err, ret,
+		       "the object can't be loaded: the address of %s can't be found: %s", name,
 		       strerror(-ret));
 }
 
@@ -282,8 +326,8 @@ static uint8_t *target(const struct image *im, uint8_t *mem, unsigned long addr,
 	for (i = 0; i < im->nload; i++) {
 		const ElfW(Phdr) *ph = &im->load[i];
 
-		if (ph->p_flags & PF_W && addr >= ph->p_vaddr && addr - ph->p_vaddr <= ph->p_memsz &&
-		    len <= ph->p_memsz - (addr - ph->p_vaddr))
+		if (ph->p_flags & PF_W && addr >= ph->p_vaddr &&
+		    addr - ph->p_vaddr <= ph->p_memsz && len <= ph->p_memsz - (addr - ph->p_vaddr))
 			return mem + (addr - im->lo);
 	}
 	return NULL;
@@ -299,8 +343,8 @@ static unsigned int type_of(unsigned long info)
 	return sizeof(long) == 8 ? info & 0xffffffff : info & 0xff;
 }
 
-static int relocate_one(const struct image *im, const struct st_load_opts *opts, unsigned long bias, uint8_t *mem,
-			const ElfW(Rela) *r, bool in_place)
+static int relocate_one(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+			uint8_t *mem, const ElfW(Rela) * r, bool in_place)
 {
 	unsigned long value = 0, addend = r->r_addend;
 	const char *why = NULL;
@@ -312,11 +356,13 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	if (kind == ST_RELOC_NONE)
 		return 0;
 	if (kind == ST_RELOC_REFUSED)
-		return st_fail(im->err, -ENOTSUP, "the object can't be loaded: %s (relocation type %u)", why,
+		return st_fail(im->err, -ENOTSUP,
+			       "the object can't be loaded: %s (relocation type %u)", why,
 			       type_of(r->r_info));
 	to = target(im, mem, r->r_offset, width);
 	if (!to)
-		return refuse(im, "a relocation changes something that is not writable data; compile it with -fPIC");
+		return refuse(im, "a relocation changes something that is not writable data; "
+				  "compile it with -fPIC");
 	if (in_place && kind != ST_RELOC_SLOT)
 		memcpy(&addend, to, width);
 	if (kind == ST_RELOC_RELATIVE) {
@@ -333,12 +379,12 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	return 0;
 }
 
-static int relocate_table(const struct image *im, const struct st_load_opts *opts, unsigned long bias, uint8_t *mem,
-			  struct table table, bool rela)
+static int relocate_table(const struct image *im, const struct st_load_opts *opts,
+			  unsigned long bias, uint8_t *mem, struct table table, bool rela)
 {
 	size_t size = rela ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel)), i;
 	const uint8_t *p;
-	ElfW(Rela) r = { 0 };
+	ElfW(Rela) r = {0};
 	int ret;
 
 	if (!table.size)
@@ -356,7 +402,8 @@ static int relocate_table(const struct image *im, const struct st_load_opts *opt
 	return 0;
 }
 
-static int relocate_relative(const struct image *im, unsigned long bias, uint8_t *mem, unsigned long addr)
+static int relocate_relative(const struct image *im, unsigned long bias, uint8_t *mem,
+			     unsigned long addr)
 {
 	uint8_t *to = target(im, mem, addr, sizeof(long));
 	unsigned long value;
@@ -388,13 +435,15 @@ static int relocate_relr(const struct image *im, unsigned long bias, uint8_t *me
 		}
 		for (bit = 1; bit < 8 * sizeof(long) && !ret; bit++)
 			if (entry >> bit & 1)
-				ret = relocate_relative(im, bias, mem, where + (bit - 1) * sizeof(long));
+				ret = relocate_relative(im, bias, mem,
+							where + (bit - 1) * sizeof(long));
 		where += (8 * sizeof(long) - 1) * sizeof(long);
 	}
 	return ret;
 }
 
-static int relocate(const struct image *im, const struct st_load_opts *opts, unsigned long bias, uint8_t *mem)
+static int relocate(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+		    uint8_t *mem)
 {
 	int ret = relocate_relr(im, bias, mem);
 
@@ -405,7 +454,7 @@ static int relocate(const struct image *im, const struct st_load_opts *opts, uns
 	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela);
 }
 
-static int prot_of(const ElfW(Phdr) *ph)
+static int prot_of(const ElfW(Phdr) * ph)
 {
 	return (ph->p_flags & PF_R ? PROT_READ : 0) | (ph->p_flags & PF_W ? PROT_WRITE : 0) |
 	       (ph->p_flags & PF_X ? PROT_EXEC : 0);
@@ -420,7 +469,8 @@ static bool same_bytes(struct st_remote *remote, int fd, const struct image *im)
 	ssize_t got = 0;
 	int here;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", st_stop_proc(st_remote_stop(remote))->tid, fd);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", st_stop_proc(st_remote_stop(remote))->tid,
+		 fd);
 	here = open(path, O_RDONLY | O_CLOEXEC);
 	if (here < 0)
 		return false;
@@ -454,35 +504,39 @@ static int open_named(struct st_remote *remote, const struct image *im, const ch
 }
 
 /* One segment at its place: its pages, with their protection and bytes. */
-static int map_segment(struct st_remote *remote, const struct image *im, const ElfW(Phdr) *ph, unsigned long bias,
-		       const uint8_t *mem, int fd)
+static int map_segment(struct st_remote *remote, const struct image *im, const ElfW(Phdr) * ph,
+		       unsigned long bias, const uint8_t *mem, int fd)
 {
-	unsigned long start = st_page_down(ph->p_vaddr), end = st_page_up(ph->p_vaddr + ph->p_memsz);
+	unsigned long start = st_page_down(ph->p_vaddr),
+		      end = st_page_up(ph->p_vaddr + ph->p_memsz);
 	unsigned long file_end = st_page_up(ph->p_vaddr + ph->p_filesz), place = bias + start;
 	struct st_proc *proc = st_stop_proc(st_remote_stop(remote));
 	int ret;
 
 	if (fd >= 0 && ph->p_filesz) {
-		ret = st_remote_mmap(remote, &place, file_end - start, prot_of(ph), MAP_PRIVATE | MAP_FIXED, fd,
-				     st_page_down(ph->p_offset));
+		ret = st_remote_mmap(remote, &place, file_end - start, prot_of(ph),
+				     MAP_PRIVATE | MAP_FIXED, fd, st_page_down(ph->p_offset));
 		/* A file system mounted noexec. */
 		if (ret)
 			return ret;
 		if (end > file_end)
-			ret = st_remote_mprotect(remote, bias + file_end, end - file_end, prot_of(ph));
+			ret = st_remote_mprotect(remote, bias + file_end, end - file_end,
+						 prot_of(ph));
 		/* Text is the file's; data has been relocated. */
 		if (ret || !(ph->p_flags & PF_W))
 			return ret;
 		return st_mem_write(proc, bias + start, mem + (start - im->lo), file_end - start);
 	}
-	/* First the protection, then the bytes: the kernel makes caches agree where it knows that code is written. */
+	/* First the protection, then the bytes: the kernel makes caches agree where it knows that
+	 * code is written. */
 	ret = st_remote_mprotect(remote, place, end - start, prot_of(ph));
 	if (ret || !ph->p_filesz)
 		return ret;
 	return st_mem_write(proc, bias + ph->p_vaddr, mem + (ph->p_vaddr - im->lo), ph->p_filesz);
 }
 
-static int map_all(struct st_remote *remote, const struct image *im, unsigned long bias, const uint8_t *mem, int fd)
+static int map_all(struct st_remote *remote, const struct image *im, unsigned long bias,
+		   const uint8_t *mem, int fd)
 {
 	size_t i;
 	int ret = 0;
@@ -493,7 +547,8 @@ static int map_all(struct st_remote *remote, const struct image *im, unsigned lo
 	if (!ret && st_page_down(im->relro_end) > st_page_down(im->relro) && im->relro >= im->lo &&
 	    im->relro_end <= im->hi)
 		ret = st_remote_mprotect(remote, bias + st_page_down(im->relro),
-					 st_page_down(im->relro_end) - st_page_down(im->relro), PROT_READ);
+					 st_page_down(im->relro_end) - st_page_down(im->relro),
+					 PROT_READ);
 	return ret;
 }
 
@@ -510,7 +565,8 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	if (ret)
 		return ret;
 	span = im.hi - im.lo;
-	ret = st_remote_area(remote, span, opts->near, opts->near_end, opts->reach, PROT_NONE, &base, err);
+	ret = st_remote_area(remote, span, opts->near, opts->near_end, opts->reach, PROT_NONE,
+			     &base, err);
 	if (ret)
 		return ret;
 	bias = base - im.lo;
@@ -520,7 +576,8 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 		goto undo;
 	}
 	for (i = 0; i < im.nload; i++)
-		memcpy(mem + (im.load[i].p_vaddr - im.lo), im.file + im.load[i].p_offset, im.load[i].p_filesz);
+		memcpy(mem + (im.load[i].p_vaddr - im.lo), im.file + im.load[i].p_offset,
+		       im.load[i].p_filesz);
 	ret = relocate(&im, opts, bias, mem);
 	if (ret)
 		goto undo;
@@ -532,16 +589,19 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 
 		st_remote_close(remote, fd);
 		fd = -1;
-		ret = st_remote_mmap(remote, &again, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		ret = st_remote_mmap(remote, &again, span, PROT_NONE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (!ret)
 			ret = map_all(remote, &im, bias, mem, fd);
 	}
 	if (ret) {
 		st_fail(err, ret, "the object can't be mapped: %s%s", strerror(-ret),
-			ret == -EACCES || ret == -EPERM ? " (a security module forbids new executable memory)" : "");
+			ret == -EACCES || ret == -EPERM
+				? " (a security module forbids new executable memory)"
+				: "");
 		goto undo;
 	}
-	*loaded = (struct st_loaded){ .bias = bias, .lo = base, .hi = base + span, .named = fd >= 0 };
+	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0};
 	if (fd >= 0)
 		st_remote_close(remote, fd);
 	free(mem);
@@ -557,7 +617,8 @@ int st_unload(struct st_remote *remote, const struct st_loaded *loaded)
 	return st_remote_munmap(remote, loaded->lo, loaded->hi - loaded->lo);
 }
 
-int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name, unsigned long *addr)
+int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name,
+		    unsigned long *addr)
 {
 	Elf_Scn *scn = NULL;
 	int ret = -ENOENT;
@@ -566,7 +627,8 @@ int st_image_symbol(const void *file, size_t len, unsigned long bias, const char
 	elf_version(EV_CURRENT);
 	/* libelf does not write to it when it is only read from. */
 	elf = elf_memory((char *)file, len);
-	if (!elf || elf_kind(elf) != ELF_K_ELF || gelf_getclass(elf) != (sizeof(long) == 8 ? ELFCLASS64 : ELFCLASS32)) {
+	if (!elf || elf_kind(elf) != ELF_K_ELF ||
+	    gelf_getclass(elf) != (sizeof(long) == 8 ? ELFCLASS64 : ELFCLASS32)) {
 		elf_end(elf);
 		return -ENOEXEC;
 	}
@@ -576,13 +638,15 @@ int st_image_symbol(const void *file, size_t len, unsigned long bias, const char
 		GElf_Sym sym;
 		int i;
 
-		if (!gelf_getshdr(scn, &shdr) || (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM))
+		if (!gelf_getshdr(scn, &shdr) ||
+		    (shdr.sh_type != SHT_SYMTAB && shdr.sh_type != SHT_DYNSYM))
 			continue;
 		data = elf_getdata(scn, NULL);
 		for (i = 1; data && gelf_getsym(data, i, &sym); i++) {
 			const char *is = elf_strptr(elf, shdr.sh_link, sym.st_name);
 
-			if (!is || strcmp(is, name) || sym.st_shndx == SHN_UNDEF || GELF_ST_TYPE(sym.st_info) == STT_TLS)
+			if (!is || strcmp(is, name) || sym.st_shndx == SHN_UNDEF ||
+			    GELF_ST_TYPE(sym.st_info) == STT_TLS)
 				continue;
 			*addr = sym.st_value + (sym.st_shndx == SHN_ABS ? 0 : bias);
 			ret = 0;

@@ -32,8 +32,9 @@ static bool parse_line(char *line, struct st_map *map)
 	size_t len;
 	int at = 0;
 
-	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, prot, &offset, &map->major, &map->minor,
-		   &inode, &at) < 7 || start >= end)
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, prot, &offset,
+		   &map->major, &map->minor, &inode, &at) < 7 ||
+	    start >= end)
 		return false;
 	map->start = start;
 	map->end = end;
@@ -65,8 +66,9 @@ int st_maps_read(struct st_proc *proc, struct st_maps **out, char *err)
 	snprintf(path, sizeof(path), "/proc/%d/maps", proc->tid);
 	text = st_slurp(path, NULL);
 	if (!text)
-		return st_fail(err, errno == ENOENT ? -ESRCH : -errno, "the memory map of process %d can't be read: %s",
-			       proc->pid, strerror(errno));
+		return st_fail(err, errno == ENOENT ? -ESRCH : -errno,
+			       "the memory map of process %d can't be read: %s", proc->pid,
+			       strerror(errno));
 	/* The text stays, behind the structure: paths point into it. */
 	for (line = text; *line; line++)
 		size += *line == '\n';
@@ -130,8 +132,8 @@ const struct st_map *st_maps_find(const struct st_maps *maps, unsigned long addr
 #define LOWEST (1ul << 20)
 
 /* The nearest place in [lo, hi), if it is better than what is known. */
-static void consider(unsigned long lo, unsigned long hi, size_t size, unsigned long near, unsigned long *best,
-		     unsigned long *distance)
+static void consider(unsigned long lo, unsigned long hi, size_t size, unsigned long near,
+		     unsigned long *best, unsigned long *distance)
 {
 	unsigned long at, far;
 
@@ -147,15 +149,16 @@ static void consider(unsigned long lo, unsigned long hi, size_t size, unsigned l
 	}
 }
 
-static unsigned long find_gap(const struct st_maps *maps, size_t size, unsigned long near, unsigned long lo,
-			      unsigned long hi, bool polite)
+static unsigned long find_gap(const struct st_maps *maps, size_t size, unsigned long near,
+			      unsigned long lo, unsigned long hi, bool polite)
 {
 	unsigned long best = 0, distance = 0, page = st_page_size(), heap = 0;
 	size_t i;
 
 	/* Before there is a heap: it will begin behind the program, which is what lies lowest. */
 	for (i = 0; i < maps->n; i++)
-		if (!strcmp(maps->map[i].path, "[heap]") || !i || maps->map[i].inode == maps->map[0].inode ||
+		if (!strcmp(maps->map[i].path, "[heap]") || !i ||
+		    maps->map[i].inode == maps->map[0].inode ||
 		    (maps->map[i].start == heap && !maps->map[i].inode))
 			heap = maps->map[i].end;
 	for (i = 0; i <= maps->n; i++) {
@@ -212,8 +215,9 @@ int st_maps_gap(const struct st_maps *maps, size_t size, unsigned long near, uns
 	if (!at)
 		at = find_gap(maps, size, near, lo, hi, false);
 	if (!at)
-		return st_fail(err, -ENOMEM, "there is no room for %zu bytes within %#lx bytes of %#lx", size, reach,
-			       near);
+		return st_fail(err, -ENOMEM,
+			       "there is no room for %zu bytes within %#lx bytes of %#lx", size,
+			       reach, near);
 	*addr = at;
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading and writing the target's memory through /proc/PID/mem, which (FOLL_FORCE) writes text without anybody ever
- * making it writable.
+ * Reading and writing the target's memory through /proc/PID/mem, which (FOLL_FORCE) writes text
+ * without anybody ever making it writable.
  */
 #include "process/internal.h"
 #include <stdlib.h>
@@ -71,7 +71,8 @@ int st_mem_write(struct st_proc *proc, unsigned long addr, const void *buf, size
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t put = pwrite64(proc->mem, (const char *)buf + done, len - done, addr + done);
+		ssize_t put =
+			pwrite64(proc->mem, (const char *)buf + done, len - done, addr + done);
 		char byte;
 
 		if (put < 0 && errno == EINTR)
@@ -79,7 +80,8 @@ int st_mem_write(struct st_proc *proc, unsigned long addr, const void *buf, size
 		if (put <= 0) {
 			int code = code_of(proc, put);
 
-			/* Readable but not writable: a shared mapping of a file that was opened for reading. */
+			/* Readable but not writable: a shared mapping of a file that was opened for
+			 * reading. */
 			if (code == -EFAULT && !st_mem_read(proc, addr + done, &byte, 1))
 				return -EIO;
 			return code;
@@ -100,7 +102,7 @@ static int by_address(const void *a, const void *b)
 struct span {
 	unsigned long addr;
 	size_t len;
-	size_t old;	/* offset of the old bytes */
+	size_t old; /* offset of the old bytes */
 };
 
 int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err)
@@ -115,7 +117,8 @@ int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err
 	qsort(edits, n, sizeof(*edits), by_address);
 	for (i = 0; i + 1 < n; i++)
 		if (edits[i].addr + edits[i].len > edits[i + 1].addr)
-			return st_fail(err, -EINVAL, "two changes overlap at %#lx", edits[i + 1].addr);
+			return st_fail(err, -EINVAL, "two changes overlap at %#lx",
+				       edits[i + 1].addr);
 	new = malloc(page);
 	/* An edit lies in at most two pages. */
 	spans = malloc(2 * n * sizeof(*spans));
@@ -133,7 +136,7 @@ int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err
 			if (stop > end)
 				stop = end;
 		}
-		*span = (struct span){ at, stop - at, used };
+		*span = (struct span){at, stop - at, used};
 		if (used + page > size) {
 			uint8_t *more = realloc(old, size = size * 2 + 16 * page);
 
@@ -168,8 +171,8 @@ int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err
 	ret = 0;
 	goto out;
 undo:
-	st_fail(err, ret, "the memory at %#lx can't be written: %s", nspans ? spans[nspans - 1].addr : edits[0].addr,
-		strerror(-ret));
+	st_fail(err, ret, "the memory at %#lx can't be written: %s",
+		nspans ? spans[nspans - 1].addr : edits[0].addr, strerror(-ret));
 	while (nspans--)
 		st_mem_write(proc, spans[nspans].addr, old + spans[nspans].old, spans[nspans].len);
 out:

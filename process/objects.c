@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which ELF objects a process has mapped, and where: program headers are read from its memory, so that what is said
- * is about what runs, not about what a path leads to today. Symbols: symbols.c.
+ * Which ELF objects a process has mapped, and where: program headers are read from its memory, so
+ * that what is said is about what runs, not about what a path leads to today. Symbols: symbols.c.
  */
 #include "process/symbols.h"
 #include <elf.h>
@@ -21,14 +21,16 @@
 
 static unsigned int prot_of(ElfW(Word) flags)
 {
-	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) | (flags & PF_X ? PROT_EXEC : 0);
+	return (flags & PF_R ? PROT_READ : 0) | (flags & PF_W ? PROT_WRITE : 0) |
+	       (flags & PF_X ? PROT_EXEC : 0);
 }
 
-bool st_elf_is_ours(const ElfW(Ehdr) *ehdr)
+bool st_elf_is_ours(const ElfW(Ehdr) * ehdr)
 {
 	return !memcmp(ehdr->e_ident, ELFMAG, SELFMAG) && ehdr->e_ident[EI_DATA] == ELFDATA2LSB &&
 	       ehdr->e_ident[EI_CLASS] == (sizeof(long) == 8 ? ELFCLASS64 : ELFCLASS32) &&
-	       ehdr->e_phentsize == sizeof(ElfW(Phdr)) && ehdr->e_phnum && ehdr->e_phnum <= PHDRS_MAX &&
+	       ehdr->e_phentsize == sizeof(ElfW(Phdr)) && ehdr->e_phnum &&
+	       ehdr->e_phnum <= PHDRS_MAX &&
 #if defined(__x86_64__)
 	       ehdr->e_machine == EM_X86_64;
 #elif defined(__aarch64__)
@@ -39,7 +41,7 @@ bool st_elf_is_ours(const ElfW(Ehdr) *ehdr)
 }
 
 /* Fills in segments and extent. False when the headers make no sense. */
-static bool take_segments(struct st_object *obj, const ElfW(Phdr) *phdr, size_t n)
+static bool take_segments(struct st_object *obj, const ElfW(Phdr) * phdr, size_t n)
 {
 	size_t i;
 
@@ -81,10 +83,11 @@ static void take_build_id(struct st_object *obj, const uint8_t *notes, size_t le
 		memcpy(&note, notes + at, sizeof(note));
 		name = at + sizeof(note);
 		desc = name + ((note.n_namesz + 3ul) & ~3ul);
-		if (note.n_namesz > len || note.n_descsz > len || desc > len || desc + note.n_descsz > len)
+		if (note.n_namesz > len || note.n_descsz > len || desc > len ||
+		    desc + note.n_descsz > len)
 			return;
-		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + name, "GNU", 4) &&
-		    note.n_descsz <= ST_BUILD_ID_MAX) {
+		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+		    !memcmp(notes + name, "GNU", 4) && note.n_descsz <= ST_BUILD_ID_MAX) {
 			obj->build_id_len = note.n_descsz;
 			memcpy(obj->build_id, notes + desc, note.n_descsz);
 			return;
@@ -101,7 +104,8 @@ static bool read_at(struct st_proc *proc, int fd, unsigned long addr, void *buf,
 	return pread64(fd, buf, len, addr) == (ssize_t)len;
 }
 
-static void read_build_id(struct st_object *obj, struct st_proc *proc, int fd, const ElfW(Phdr) *phdr, size_t n)
+static void read_build_id(struct st_object *obj, struct st_proc *proc, int fd,
+			  const ElfW(Phdr) * phdr, size_t n)
 {
 	size_t i;
 
@@ -111,14 +115,16 @@ static void read_build_id(struct st_object *obj, struct st_proc *proc, int fd, c
 		if (phdr[i].p_type != PT_NOTE || !phdr[i].p_filesz || phdr[i].p_filesz > NOTES_MAX)
 			continue;
 		notes = malloc(phdr[i].p_filesz);
-		if (notes && read_at(proc, fd, proc ? obj->bias + phdr[i].p_vaddr : phdr[i].p_offset, notes,
-				     phdr[i].p_filesz))
+		if (notes &&
+		    read_at(proc, fd, proc ? obj->bias + phdr[i].p_vaddr : phdr[i].p_offset, notes,
+			    phdr[i].p_filesz))
 			take_build_id(obj, notes, phdr[i].p_filesz);
 		free(notes);
 	}
 }
 
-static bool read_headers(struct st_proc *proc, int fd, unsigned long base, ElfW(Ehdr) *ehdr, ElfW(Phdr) **phdr)
+static bool read_headers(struct st_proc *proc, int fd, unsigned long base, ElfW(Ehdr) * ehdr,
+			 ElfW(Phdr) * *phdr)
 {
 	size_t len;
 
@@ -166,7 +172,8 @@ static void drop_last(struct st_objects *objs)
 }
 
 /* Is an executable segment mapped from this file, where it belongs? */
-static bool text_is_mapped(const struct st_object *obj, const struct st_maps *maps, unsigned long inode)
+static bool text_is_mapped(const struct st_object *obj, const struct st_maps *maps,
+			   unsigned long inode)
 {
 	size_t i;
 
@@ -178,7 +185,8 @@ static bool text_is_mapped(const struct st_object *obj, const struct st_maps *ma
 			continue;
 		map = st_maps_find(maps, st_page_down(seg->start));
 		if (map && map->inode == inode && map->prot & PROT_EXEC &&
-		    (!inode || st_page_down(seg->offset) == map->offset + st_page_down(seg->start) - map->start))
+		    (!inode || st_page_down(seg->offset) ==
+				       map->offset + st_page_down(seg->start) - map->start))
 			return true;
 	}
 	return false;
@@ -223,8 +231,8 @@ no:
 }
 
 /*
- * The program goes by the name it was started with, where that is another name of the same file: Debian's redis-server is a link
- * to redis-check-rdb. The name is kept behind the path.
+ * The program goes by the name it was started with, where that is another name of the same file:
+ * Debian's redis-server is a link to redis-check-rdb. The name is kept behind the path.
  */
 static void name_as_started(struct st_objects *objs, struct st_object *obj)
 {
@@ -232,9 +240,11 @@ static void name_as_started(struct st_objects *objs, struct st_object *obj)
 	const char *name;
 	struct stat st;
 
-	if (st_mem_read_string(objs->proc, st_proc_auxv(objs->proc, AT_EXECFN), started, sizeof(started)) <= 0)
+	if (st_mem_read_string(objs->proc, st_proc_auxv(objs->proc, AT_EXECFN), started,
+			       sizeof(started)) <= 0)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/%s%s", objs->proc->tid, started[0] == '/' ? "root" : "cwd/", started);
+	snprintf(path, sizeof(path), "/proc/%d/%s%s", objs->proc->tid,
+		 started[0] == '/' ? "root" : "cwd/", started);
 	name = strrchr(started, '/') ? strrchr(started, '/') + 1 : started;
 	if (stat(path, &st) || st.st_ino != obj->priv->inode || !*name)
 		return;
@@ -249,7 +259,8 @@ static void name_as_started(struct st_objects *objs, struct st_object *obj)
 
 static void set_flags(struct st_objects *objs)
 {
-	unsigned long phdr = st_proc_auxv(objs->proc, AT_PHDR), base = st_proc_auxv(objs->proc, AT_BASE);
+	unsigned long phdr = st_proc_auxv(objs->proc, AT_PHDR),
+		      base = st_proc_auxv(objs->proc, AT_BASE);
 	unsigned long vdso = st_proc_auxv(objs->proc, AT_SYSINFO_EHDR);
 	size_t i;
 
@@ -286,7 +297,8 @@ static unsigned long find_r_debug(struct st_objects *objs)
 	return 0;
 }
 
-/* The dynamic loader's list. It may change while it is read: what is not in it then has no place. */
+/* The dynamic loader's list. It may change while it is read: what is not in it then has no place.
+ */
 static void set_order(struct st_objects *objs)
 {
 	unsigned long at = find_r_debug(objs);
@@ -303,7 +315,8 @@ static void set_order(struct st_objects *objs)
 		for (i = 0; i < objs->n; i++) {
 			struct st_object *obj = &objs->object[i];
 
-			if (obj->dynamic && obj->dynamic == (unsigned long)map.l_ld && obj->order < 0) {
+			if (obj->dynamic && obj->dynamic == (unsigned long)map.l_ld &&
+			    obj->order < 0) {
 				obj->order = order;
 				obj->flags |= ST_OBJECT_LINKED;
 			}
@@ -355,8 +368,9 @@ int st_objects_read(struct st_proc *proc, struct st_objects **out, char *err)
 	}
 	if (!objs->n) {
 		st_objects_free(objs);
-		return st_fail(err, -ENOEXEC, "process %d (%s) has no ELF object mapped that can be recognised", proc->pid,
-			       proc->comm);
+		return st_fail(err, -ENOEXEC,
+			       "process %d (%s) has no ELF object mapped that can be recognised",
+			       proc->pid, proc->comm);
 	}
 	set_flags(objs);
 	set_order(objs);
@@ -386,7 +400,9 @@ int st_objects_file(const char *path, struct st_objects **out, char *err)
 		close(fd);
 		free(objs);
 		return st_fail(err, -ENOEXEC,
-			       "%s is not a program or shared object of this machine's architecture, or is damaged", path);
+			       "%s is not a program or shared object of this machine's "
+			       "architecture, or is damaged",
+			       path);
 	}
 	obj = add_object(objs, path);
 	if (!obj) {
@@ -435,10 +451,11 @@ struct st_object *st_objects_find(const struct st_objects *objs, unsigned long a
 	return NULL;
 }
 
-/* Is this open file what is mapped? Its headers, program headers and build-id are those in memory. */
+/* Is this open file what is mapped? Its headers, program headers and build-id are those in memory.
+ */
 static bool same_file(struct st_object *obj, int fd)
 {
-	struct st_object other = { 0 };
+	struct st_object other = {0};
 	ElfW(Phdr) *phdr = NULL;
 	ElfW(Ehdr) ehdr;
 	struct stat st;
@@ -454,8 +471,10 @@ static bool same_file(struct st_object *obj, int fd)
 	if (!same || other.build_id_len != obj->build_id_len ||
 	    memcmp(other.build_id, obj->build_id, obj->build_id_len))
 		return false;
-	/* With no build-id two versions may have the same headers: then it must be the very file. */
-	return obj->build_id_len || (!fstat(fd, &st) && (unsigned long)st.st_ino == obj->priv->inode);
+	/* With no build-id two versions may have the same headers: then it must be the very file.
+	 */
+	return obj->build_id_len ||
+	       (!fstat(fd, &st) && (unsigned long)st.st_ino == obj->priv->inode);
 }
 
 int st_object_open(struct st_object *obj)
@@ -471,8 +490,8 @@ int st_object_open(struct st_object *obj)
 		return -1;
 	obj->priv->tried = true;
 	/*
-	 * /proc/PID/exe and map_files lead to the file even when its name leads elsewhere (map_files: root only); root/ is
-	 * the process's own view of the file system.
+	 * /proc/PID/exe and map_files lead to the file even when its name leads elsewhere
+	 * (map_files: root only); root/ is the process's own view of the file system.
 	 */
 	for (i = 0; i < 3; i++) {
 		if (i == 0)
@@ -513,7 +532,9 @@ int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t
 			continue;
 		if (len > seg->filesz - (addr - seg->start))
 			return -EFAULT;
-		return pread64(fd, buf, len, seg->offset + (addr - seg->start)) == (ssize_t)len ? 0 : -EFAULT;
+		return pread64(fd, buf, len, seg->offset + (addr - seg->start)) == (ssize_t)len
+			       ? 0
+			       : -EFAULT;
 	}
 	return -EFAULT;
 }

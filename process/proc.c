@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Opening a process: does it exist, is it ours to work on, is it of our architecture. A refusal says what would help.
+ * Opening a process: does it exist, is it ours to work on, is it of our architecture. A refusal
+ * says what would help.
  */
 #include "process/internal.h"
 #include <dirent.h>
@@ -132,7 +133,9 @@ int st_stat_read(pid_t pid, pid_t tid, struct st_stat *stat)
 	/* The name may hold anything, brackets too: what follows the last bracket is numbers. */
 	p = strrchr(text, ')');
 	/* Fields 3 (state), 9 (flags), 22 (starttime): proc(5). */
-	if (p && sscanf(p + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	if (p && sscanf(p + 1,
+			" %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
+			"%*d %llu",
 			&stat->state, &stat->flags, &stat->start) == 3)
 		ret = 0;
 	free(text);
@@ -192,11 +195,16 @@ static void read_comm(pid_t pid, char comm[17])
 static const char *machine_name(unsigned int machine, unsigned int class)
 {
 	switch (machine) {
-	case EM_386: return "32-bit x86 (i386)";
-	case EM_X86_64: return class == ELFCLASS32 ? "x32" : "x86-64";
-	case EM_ARM: return "32-bit ARM";
-	case EM_AARCH64: return class == ELFCLASS32 ? "AArch64 ILP32" : "AArch64";
-	case EM_RISCV: return "RISC-V";
+	case EM_386:
+		return "32-bit x86 (i386)";
+	case EM_X86_64:
+		return class == ELFCLASS32 ? "x32" : "x86-64";
+	case EM_ARM:
+		return "32-bit ARM";
+	case EM_AARCH64:
+		return class == ELFCLASS32 ? "AArch64 ILP32" : "AArch64";
+	case EM_RISCV:
+		return "RISC-V";
 	}
 	return "another architecture";
 }
@@ -210,10 +218,12 @@ static int say_permission(pid_t pid, const char *comm, int code, char *err)
 	long scope;
 
 	if (geteuid() == 0)
-		return st_fail(err, -EPERM,
-			       "process %d (%s) may not be traced: root lacks CAP_SYS_PTRACE here, or a security module "
-			       "forbids it (%s); in a container, start it with --cap-add=SYS_PTRACE",
-			       pid, comm, strerror(code));
+		return st_fail(
+			err, -EPERM,
+			"process %d (%s) may not be traced: root lacks CAP_SYS_PTRACE here, or a "
+			"security module "
+			"forbids it (%s); in a container, start it with --cap-add=SYS_PTRACE",
+			pid, comm, strerror(code));
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	if (!stat(path, &st) && st.st_uid != geteuid()) {
 		struct passwd *pw = getpwuid(st.st_uid);
@@ -223,23 +233,27 @@ static int say_permission(pid_t pid, const char *comm, int code, char *err)
 		uid = st_status_number(path, "Uid");
 		if (uid == (long)geteuid())
 			return st_fail(err, -EPERM,
-				       "process %d (%s) may not be traced by its own user: it was started with extra "
-				       "rights (set-user-ID, file capabilities) or asked for it; run this as root",
+				       "process %d (%s) may not be traced by its own user: it was "
+				       "started with extra "
+				       "rights (set-user-ID, file capabilities) or asked for it; "
+				       "run this as root",
 				       pid, comm);
 		return st_fail(err, -EPERM,
-			       "process %d (%s) belongs to %s, not to you; run this as that user or as root", pid, comm,
-			       pw ? pw->pw_name : "another user");
+			       "process %d (%s) belongs to %s, not to you; run this as that user "
+			       "or as root",
+			       pid, comm, pw ? pw->pw_name : "another user");
 	}
 	text = st_slurp("/proc/sys/kernel/yama/ptrace_scope", NULL);
 	scope = text ? atol(text) : 0;
 	free(text);
 	if (scope > 0)
 		return st_fail(err, -EPERM,
-			       "process %d (%s) may not be traced: kernel.yama.ptrace_scope is %ld; run this as root, or "
+			       "process %d (%s) may not be traced: kernel.yama.ptrace_scope is "
+			       "%ld; run this as root, or "
 			       "set it to 0 (sysctl kernel.yama.ptrace_scope=0)%s",
 			       pid, comm, scope, scope > 2 ? " after a reboot" : "");
-	return st_fail(err, -EPERM, "process %d (%s) may not be traced (%s); run this as root", pid, comm,
-		       strerror(code));
+	return st_fail(err, -EPERM, "process %d (%s) may not be traced (%s); run this as root", pid,
+		       comm, strerror(code));
 }
 
 static int check_machine(struct st_proc *proc, char *err)
@@ -256,22 +270,27 @@ static int check_machine(struct st_proc *proc, char *err)
 		got = read(fd, head, sizeof(head));
 		close(fd);
 	} else {
-		/* A program that may be run but not read: its header is in the page of its program headers. */
+		/* A program that may be run but not read: its header is in the page of its program
+		 * headers. */
 		unsigned long phdr = st_proc_auxv(proc, AT_PHDR);
 
 		got = phdr ? st_mem_read_some(proc, st_page_down(phdr), head, sizeof(head)) : -1;
 	}
 	if (got != sizeof(head) || memcmp(head, ELFMAG, SELFMAG))
-		return st_fail(err, -ENOEXEC, "process %d (%s): its program is not an ELF file that can be read",
+		return st_fail(err, -ENOEXEC,
+			       "process %d (%s): its program is not an ELF file that can be read",
 			       proc->pid, proc->comm);
 	/* e_machine, in the byte order that EI_DATA says. */
-	machine = head[EI_DATA] == ELFDATA2MSB ? head[18] << 8 | head[19] : head[19] << 8 | head[18];
+	machine =
+		head[EI_DATA] == ELFDATA2MSB ? head[18] << 8 | head[19] : head[19] << 8 | head[18];
 	if (machine != ST_MACHINE || head[EI_CLASS] != ST_CLASS || head[EI_DATA] != ELFDATA2LSB)
 		return st_fail(err, -ENOEXEC,
-			       "process %d (%s) is a program for %s%s and this sidetrack is built for %s; use a sidetrack "
+			       "process %d (%s) is a program for %s%s and this sidetrack is built "
+			       "for %s; use a sidetrack "
 			       "that is built for it",
 			       proc->pid, proc->comm, machine_name(machine, head[EI_CLASS]),
-			       head[EI_DATA] == ELFDATA2MSB ? " (big-endian)" : "", ST_MACHINE_NAME);
+			       head[EI_DATA] == ELFDATA2MSB ? " (big-endian)" : "",
+			       ST_MACHINE_NAME);
 	return 0;
 }
 
@@ -305,20 +324,24 @@ static int find_thread(struct st_proc *proc, char *err)
 	proc->start = stat.start;
 	proc->tid = proc->pid;
 	if (stat.flags & PF_KTHREAD)
-		return st_fail(err, -ENOEXEC, "process %d (%s) is a thread of the kernel, not a program", proc->pid,
-			       proc->comm);
+		return st_fail(err, -ENOEXEC,
+			       "process %d (%s) is a thread of the kernel, not a program",
+			       proc->pid, proc->comm);
 	if (stat.state != 'Z' && stat.state != 'X')
 		return 0;
 	tid = st_tasks(proc->pid, &n);
 	for (i = 0; tid && i < n; i++)
-		if (!st_stat_read(proc->pid, tid[i], &stat) && stat.state != 'Z' && stat.state != 'X') {
+		if (!st_stat_read(proc->pid, tid[i], &stat) && stat.state != 'Z' &&
+		    stat.state != 'X') {
 			proc->tid = tid[i];
 			free(tid);
 			return 0;
 		}
 	free(tid);
-	return st_fail(err, -ESRCH, "process %d (%s) has ended (a zombie: its parent has not fetched its status)",
-		       proc->pid, proc->comm);
+	return st_fail(
+		err, -ESRCH,
+		"process %d (%s) has ended (a zombie: its parent has not fetched its status)",
+		proc->pid, proc->comm);
 }
 
 int st_proc_open(pid_t pid, struct st_proc **out, char *err)
@@ -334,11 +357,14 @@ int st_proc_open(pid_t pid, struct st_proc **out, char *err)
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	tgid = st_status_number(path, "Tgid");
 	if (tgid < 0)
-		return access("/proc/self", F_OK) ?
-			st_fail(err, -ESRCH, "/proc is not mounted; mount it (mount -t proc proc /proc)") :
-			st_fail(err, -ESRCH, "there is no process %d", pid);
+		return access("/proc/self", F_OK)
+			       ? st_fail(err, -ESRCH,
+					 "/proc is not mounted; mount it (mount -t proc proc "
+					 "/proc)")
+			       : st_fail(err, -ESRCH, "there is no process %d", pid);
 	if (tgid != pid)
-		return st_fail(err, -ESRCH, "%d is a thread of process %ld; give that number", pid, tgid);
+		return st_fail(err, -ESRCH, "%d is a thread of process %ld; give that number", pid,
+			       tgid);
 	if (pid == getpid())
 		return st_fail(err, -EPERM, "process %d is this tool itself", pid);
 
@@ -356,7 +382,8 @@ int st_proc_open(pid_t pid, struct st_proc **out, char *err)
 	if (tracer > 0) {
 		read_comm(tracer, name);
 		ret = st_fail(err, -EBUSY,
-			      "process %d (%s) is being traced by process %ld (%s); only one tracer is possible: detach "
+			      "process %d (%s) is being traced by process %ld (%s); only one "
+			      "tracer is possible: detach "
 			      "that one first",
 			      pid, proc->comm, tracer, name);
 		goto fail;
@@ -367,7 +394,8 @@ int st_proc_open(pid_t pid, struct st_proc **out, char *err)
 	proc->mem = open(path, O_RDWR | O_CLOEXEC);
 	if (proc->mem < 0) {
 		if (errno == ENOENT || errno == ESRCH)
-			ret = st_fail(err, -ESRCH, "process %d (%s) has just ended", pid, proc->comm);
+			ret = st_fail(err, -ESRCH, "process %d (%s) has just ended", pid,
+				      proc->comm);
 		else
 			ret = say_permission(pid, proc->comm, errno, err);
 		goto fail;
@@ -413,7 +441,8 @@ bool st_proc_alive(const struct st_proc *proc)
 
 	if (st_stat_read(proc->pid, proc->pid, &stat) || stat.start != proc->start)
 		return false;
-	/* 0 is said only when the memory that was opened has no user any more (fs/proc/base.c, mem_rw()). */
+	/* 0 is said only when the memory that was opened has no user any more (fs/proc/base.c,
+	 * mem_rw()). */
 	return pread64(proc->mem, &byte, 1, st_proc_auxv(proc, AT_ENTRY)) != 0;
 }
 

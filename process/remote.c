@@ -2,14 +2,15 @@
 /*
  * System calls and functions run by a borrowed thread of the target.
  *
- * The rule: at no instruction of the tool may its death leave the thread anywhere but on its way back. Before a
- * register is touched, a complete signal frame with the thread's state lies in the target, and the thread then runs
- * a loop of rt_sigreturn (arch/arch.h). The tool makes other system calls of it at the entry stop. Order matters
- * throughout:
- *	begin:	frame, code, registers, signal mask		end:	signal mask, registers, code, frame
+ * The rule: at no instruction of the tool may its death leave the thread anywhere but on its way
+ *back. Before a register is touched, a complete signal frame with the thread's state lies in the
+ *target, and the thread then runs a loop of rt_sigreturn (arch/arch.h). The tool makes other system
+ *calls of it at the entry stop. Order matters throughout:
+ *	begin:	frame, code, registers, signal mask		end:	signal mask, registers,
+ *code, frame
  *
- * Code and frame lie in slack: bytes of a mapped page that no segment covers. They hold what the file has there, and
- * hold it again afterwards.
+ * Code and frame lie in slack: bytes of a mapped page that no segment covers. They hold what the
+ *file has there, and hold it again afterwards.
  */
 #include "process/arch/arch.h"
 #include <elf.h>
@@ -35,13 +36,13 @@
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
 #define OPT_TRACESYSGOOD 1ul
-#define OPT_SUSPEND_SECCOMP (1ul << 21)	/* uapi/linux/ptrace.h */
+#define OPT_SUSPEND_SECCOMP (1ul << 21) /* uapi/linux/ptrace.h */
 
 /* Bytes of the target that we use for a while. */
 struct slack {
 	unsigned long addr;
 	size_t len;
-	uint8_t *old;		/* what they held */
+	uint8_t *old; /* what they held */
 	bool written;
 };
 
@@ -56,14 +57,14 @@ struct st_remote {
 	struct st_thread *thread;
 	struct st_saved saved;
 	struct slack code, frame;
-	unsigned long home;		/* the frame: behind its marker in the slack */
+	unsigned long home; /* the frame: behind its marker in the slack */
 	unsigned long area, area_len;
-	unsigned long area_frame;	/* the frame in it; 0: not written */
-	bool touched;			/* registers are not the thread's own */
-	bool called;			/* a function has run: vector state may have changed */
-	int deferred[16];		/* signals that came meanwhile and could not be blocked */
+	unsigned long area_frame; /* the frame in it; 0: not written */
+	bool touched;		  /* registers are not the thread's own */
+	bool called;		  /* a function has run: vector state may have changed */
+	int deferred[16];	  /* signals that came meanwhile and could not be blocked */
 	size_t ndeferred;
-	bool running;			/* it did not stop in time */
+	bool running; /* it did not stop in time */
 	bool dead;
 };
 
@@ -77,8 +78,8 @@ static size_t area_len(void)
 /* In front of a frame in slack, so that what a tool that was killed left there is recognised. */
 struct marker {
 	char magic[16];
-	uint64_t len;		/* of marker and frame */
-	uint8_t pad[40];	/* the frame is 64-byte aligned */
+	uint64_t len;	 /* of marker and frame */
+	uint8_t pad[40]; /* the frame is 64-byte aligned */
 };
 
 _Static_assert(sizeof(struct marker) == 64, "the frame behind it is 64-byte aligned");
@@ -100,7 +101,7 @@ static bool in_use(struct st_remote *r, struct st_range range)
 
 bool st_remote_in_loop(struct st_proc *proc, pid_t tid)
 {
-	uint8_t near[2 * ST_ARCH_CODE_MAX] = { 0 };
+	uint8_t near[2 * ST_ARCH_CODE_MAX] = {0};
 	unsigned long from;
 	struct st_regs regs;
 	size_t i;
@@ -118,8 +119,8 @@ bool st_remote_in_loop(struct st_proc *proc, pid_t tid)
 }
 
 /*
- * Objects that stay as long as the process does: other threads may be running dlclose() meanwhile, or when the tool
- * has died. The kernel's own page (vdso) is nobody's file.
+ * Objects that stay as long as the process does: other threads may be running dlclose() meanwhile,
+ * or when the tool has died. The kernel's own page (vdso) is nobody's file.
  */
 static bool stays(const struct st_object *obj)
 {
@@ -130,25 +131,27 @@ static bool stays(const struct st_object *obj)
 struct page_end {
 	const struct st_object *obj;
 	unsigned long from, to;
-	unsigned long offset;		/* of @from in the file */
+	unsigned long offset; /* of @from in the file */
 	bool exec;
-	uint8_t *bytes;			/* what it holds; only within find_slack() */
+	uint8_t *bytes; /* what it holds; only within find_slack() */
 };
 
 #define PAGE_ENDS_MAX 32
 
-static bool get_page_end(const struct st_object *obj, const struct st_segment *seg, const struct st_maps *maps,
-			 struct page_end *end)
+static bool get_page_end(const struct st_object *obj, const struct st_segment *seg,
+			 const struct st_maps *maps, struct page_end *end)
 {
 	unsigned long from = seg->start + seg->filesz;
 	const struct st_map *map;
 
-	*end = (struct page_end){ obj, from, st_page_up(from), seg->offset + seg->filesz, seg->prot & PROT_EXEC, NULL };
+	*end = (struct page_end){
+		obj, from, st_page_up(from), seg->offset + seg->filesz, seg->prot & PROT_EXEC,
+		NULL};
 	if (seg->prot & PROT_WRITE || seg->end != from || end->to - from < 16)
 		return false;
 	map = st_maps_find(maps, from);
-	return map && !map->shared && map->inode && map->end >= end->to && !(map->prot & PROT_WRITE) &&
-	       (!end->exec || map->prot & PROT_EXEC);
+	return map && !map->shared && map->inode && map->end >= end->to &&
+	       !(map->prot & PROT_WRITE) && (!end->exec || map->prot & PROT_EXEC);
 }
 
 /* Bytes that a killed tool has left at @at, 0: none. */
@@ -157,19 +160,22 @@ static size_t leftover(const struct page_end *end, unsigned long at)
 	const uint8_t *p = end->bytes + (at - end->from);
 	struct marker marker;
 
-	if (end->exec && at % 16 == 0 && end->to - at >= st_arch_code_len && !memcmp(p, st_arch_code, st_arch_code_len))
+	if (end->exec && at % 16 == 0 && end->to - at >= st_arch_code_len &&
+	    !memcmp(p, st_arch_code, st_arch_code_len))
 		return st_arch_code_len;
 	if (at % 64 == 0 && end->to - at >= sizeof(marker)) {
 		memcpy(&marker, p, sizeof(marker));
-		if (!memcmp(marker.magic, marker_magic, sizeof(marker_magic)) && marker.len <= end->to - at)
+		if (!memcmp(marker.magic, marker_magic, sizeof(marker_magic)) &&
+		    marker.len <= end->to - at)
 			return marker.len;
 	}
 	return 0;
 }
 
 /*
- * What a killed tool has left there is replaced by what belongs there, once nobody needs it: threads in its loop have
- * been let go when they were stopped; one that is in a function it called comes back to it.
+ * What a killed tool has left there is replaced by what belongs there, once nobody needs it:
+ * threads in its loop have been let go when they were stopped; one that is in a function it called
+ * comes back to it.
  */
 static void heal(struct st_remote *r, struct page_end *end)
 {
@@ -180,7 +186,7 @@ static void heal(struct st_remote *r, struct page_end *end)
 		uint8_t *p = end->bytes + (at - end->from);
 		int fd;
 
-		if (!len || in_use(r, (struct st_range){ at, at + len }))
+		if (!len || in_use(r, (struct st_range){at, at + len}))
 			continue;
 		fd = st_object_fd(end->obj);
 		/* Behind the end of the file a page holds zeros. */
@@ -248,7 +254,8 @@ static void find_slack(struct st_remote *r, size_t len)
 }
 
 /* Below the thread's own stack, where a signal's frame would be, when there is plenty of it. */
-static void below_stack(struct st_remote *r, const struct st_maps *maps, size_t len, struct slack *slack)
+static void below_stack(struct st_remote *r, const struct st_maps *maps, size_t len,
+			struct slack *slack)
 {
 	const struct st_regs *regs = &r->saved.regs;
 	unsigned long sp = st_regs_sp(regs), at;
@@ -257,19 +264,20 @@ static void below_stack(struct st_remote *r, const struct st_maps *maps, size_t 
 	at = (sp - st_arch_redzone() - len) & ~63ul;
 	if (!map || !(map->prot & PROT_WRITE) || at > sp || at < map->start)
 		return;
-	/* The main stack grows by itself; another one must have as much again as a signal handler might need. */
+	/* The main stack grows by itself; another one must have as much again as a signal handler
+	 * might need. */
 	if (strcmp(map->path, "[stack]") && at - map->start < 16384)
 		return;
 	slack->addr = at;
 	slack->len = len;
-	slack->old = NULL;	/* nobody's */
+	slack->old = NULL; /* nobody's */
 }
 
 /* The frame at @at, and the marker before it when it goes into slack. */
 static int put_frame(struct st_remote *r, unsigned long at, bool marked)
 {
 	size_t len = st_arch_frame_size(&r->saved);
-	struct marker marker = { .len = sizeof(marker) + len };
+	struct marker marker = {.len = sizeof(marker) + len};
 	uint8_t *buf = malloc(sizeof(marker) + len);
 	int ret;
 
@@ -278,8 +286,8 @@ static int put_frame(struct st_remote *r, unsigned long at, bool marked)
 	memcpy(marker.magic, marker_magic, sizeof(marker_magic));
 	memcpy(buf, &marker, sizeof(marker));
 	st_arch_frame(&r->saved, at, buf + sizeof(marker));
-	ret = marked ? st_mem_write(r->proc, at - sizeof(marker), buf, sizeof(marker) + len) :
-		       st_mem_write(r->proc, at, buf + sizeof(marker), len);
+	ret = marked ? st_mem_write(r->proc, at - sizeof(marker), buf, sizeof(marker) + len)
+		     : st_mem_write(r->proc, at, buf + sizeof(marker), len);
 	free(buf);
 	return ret;
 }
@@ -350,31 +358,34 @@ static int place(struct st_remote *r, char *err)
 	}
 	if (!r->code.len)
 		return st_fail(err, -ENOTSUP,
-			       "process %d (%s) has no executable page with %zu unused bytes at its end, which are needed to "
+			       "process %d (%s) has no executable page with %zu unused bytes at "
+			       "its end, which are needed to "
 			       "begin with",
 			       r->proc->pid, r->proc->comm, st_arch_code_len);
 	if (!r->frame.len)
 		return st_fail(err, -ENOTSUP,
-			       "process %d (%s): there is no safe place for the state of thread %d (%zu bytes); try again",
+			       "process %d (%s): there is no safe place for the state of thread %d "
+			       "(%zu bytes); try again",
 			       r->proc->pid, r->proc->comm, r->thread->tid, len);
 	r->home = r->frame.addr + sizeof(struct marker);
 	ret = put_frame(r, r->home, true);
 	if (ret)
-		return st_fail(err, ret, "process %d (%s): its memory at %#lx can't be written: %s", r->proc->pid,
-			       r->proc->comm, r->frame.addr, strerror(-ret));
+		return st_fail(err, ret, "process %d (%s): its memory at %#lx can't be written: %s",
+			       r->proc->pid, r->proc->comm, r->frame.addr, strerror(-ret));
 	r->frame.written = true;
 	ret = st_mem_write(r->proc, r->code.addr, st_arch_code, st_arch_code_len);
 	if (ret)
-		return st_fail(err, ret, "process %d (%s): its memory at %#lx can't be written: %s", r->proc->pid,
-			       r->proc->comm, r->code.addr, strerror(-ret));
+		return st_fail(err, ret, "process %d (%s): its memory at %#lx can't be written: %s",
+			       r->proc->pid, r->proc->comm, r->code.addr, strerror(-ret));
 	r->code.written = true;
 	return 0;
 }
 
 /* ---- driving the thread */
 
-/* Signals that say what an instruction did: to block them makes them deadly, and resets the program's handler. */
-static const int synchronous[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
+/* Signals that say what an instruction did: to block them makes them deadly, and resets the
+ * program's handler. */
+static const int synchronous[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
 static uint64_t bit(int sig)
 {
@@ -401,10 +412,11 @@ static void defer(struct st_remote *r, int sig)
 }
 
 /*
- * Lets the thread run to its next stop. Signals that come meanwhile (only those that can't be blocked do) are put off
- * until it is given back; one that its own instruction caused is a crash.
+ * Lets the thread run to its next stop. Signals that come meanwhile (only those that can't be
+ * blocked do) are put off until it is given back; one that its own instruction caused is a crash.
  */
-static int run(struct st_remote *r, int request, bool want_event, enum where *at, uint64_t timeout_ns, int *crash)
+static int run(struct st_remote *r, int request, bool want_event, enum where *at,
+	       uint64_t timeout_ns, int *crash)
 {
 	uint64_t deadline = st_now_ns() + timeout_ns;
 	int status, sig, ret;
@@ -424,7 +436,8 @@ static int run(struct st_remote *r, int request, bool want_event, enum where *at
 		case ST_REPORT_GONE:
 			goto dead;
 		case ST_REPORT_EVENT_STOP:
-			/* Of a group stop that was begun meanwhile, if we did not ask: it is taken up again afterwards. */
+			/* Of a group stop that was begun meanwhile, if we did not ask: it is taken
+			 * up again afterwards. */
 			if (want_event) {
 				*at = EVENT_STOP;
 				return 0;
@@ -434,7 +447,8 @@ static int run(struct st_remote *r, int request, bool want_event, enum where *at
 			*at = SYSCALL_STOP;
 			return 0;
 		case ST_REPORT_SIGNAL:
-			if (is_synchronous(sig) && !ptrace(PTRACE_GETSIGINFO, r->thread->tid, NULL, &info) &&
+			if (is_synchronous(sig) &&
+			    !ptrace(PTRACE_GETSIGINFO, r->thread->tid, NULL, &info) &&
 			    info.si_code > 0) {
 				*at = CRASH_STOP;
 				*crash = sig;
@@ -455,7 +469,8 @@ dead:
 	return -ESRCH;
 }
 
-/* From any stop to the interrupt's: the one in which the kernel looks at the registers when it goes on. */
+/* From any stop to the interrupt's: the one in which the kernel looks at the registers when it goes
+ * on. */
 static int to_event(struct st_remote *r)
 {
 	enum where at = SYSCALL_STOP;
@@ -495,7 +510,8 @@ static int to_loop(struct st_remote *r)
 	ret = run(r, PTRACE_SYSCALL, false, &at, SYSCALL_TIMEOUT_NS, &crash);
 	if (ret)
 		return ret;
-	if (at == SYSCALL_STOP && !st_arch_get(r->thread->tid, &regs) && st_arch_at_loop(&regs, r->code.addr))
+	if (at == SYSCALL_STOP && !st_arch_get(r->thread->tid, &regs) &&
+	    st_arch_at_loop(&regs, r->code.addr))
 		return 0;
 	return -EFAULT;
 }
@@ -512,21 +528,23 @@ int st_remote_syscall(struct st_remote *r, long *ret, long nr, const unsigned lo
 		return r->dead ? -ESRCH : -ETIMEDOUT;
 	code = st_arch_enter(r->thread->tid, nr, args);
 	if (!code)
-		code = run(r, PTRACE_SYSCALL, false, &at, SYSCALL_TIMEOUT_NS, &crash);	/* to its exit */
+		code = run(r, PTRACE_SYSCALL, false, &at, SYSCALL_TIMEOUT_NS,
+			   &crash); /* to its exit */
 	if (!code)
 		code = st_arch_get(r->thread->tid, &regs);
 	if (code)
 		return code;
 	*ret = st_arch_result(&regs);
-	code = run(r, PTRACE_SYSCALL, false, &at, SYSCALL_TIMEOUT_NS, &crash);	/* to the next entry */
+	code = run(r, PTRACE_SYSCALL, false, &at, SYSCALL_TIMEOUT_NS,
+		   &crash); /* to the next entry */
 	return code ? code : at == SYSCALL_STOP ? 0 : -EFAULT;
 }
 
 /* ---- borrowing and giving back */
 
 /*
- * A thread in a restartable sequence: while it is away the kernel forgets that it was in one, so it goes on at the
- * sequence's abort handler, as after any preemption (rseq(2); uapi/linux/rseq.h).
+ * A thread in a restartable sequence: while it is away the kernel forgets that it was in one, so it
+ * goes on at the sequence's abort handler, as after any preemption (rseq(2); uapi/linux/rseq.h).
  */
 static void abort_rseq(struct st_remote *r)
 {
@@ -540,10 +558,13 @@ static void abort_rseq(struct st_remote *r)
 	} cs;
 	uint64_t at = 0, zero = 0;
 
-	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, r->thread->tid, sizeof(conf), &conf) != sizeof(conf) || !conf.pointer)
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, r->thread->tid, sizeof(conf), &conf) !=
+		    sizeof(conf) ||
+	    !conf.pointer)
 		return;
 	/* struct rseq: cpu_id_start, cpu_id, rseq_cs */
-	if (st_mem_read(r->proc, conf.pointer + 8, &at, sizeof(at)) || !at || st_mem_read(r->proc, at, &cs, sizeof(cs)))
+	if (st_mem_read(r->proc, conf.pointer + 8, &at, sizeof(at)) || !at ||
+	    st_mem_read(r->proc, at, &cs, sizeof(cs)))
 		return;
 	if (st_regs_pc(&r->saved.regs) - cs.start >= cs.len)
 		return;
@@ -552,9 +573,10 @@ static void abort_rseq(struct st_remote *r)
 }
 
 /*
- * A thread in restart_syscall(2): rt_sigreturn makes the kernel forget what was to be restarted, so if the thread
- * comes back that way it must make the call itself, from its beginning. Which it was, the code says (> 0), or does
- * not (-1; when the tool is killed that thread sees EINTR). 0: the thread is not there.
+ * A thread in restart_syscall(2): rt_sigreturn makes the kernel forget what was to be restarted, so
+ * if the thread comes back that way it must make the call itself, from its beginning. Which it was,
+ * the code says (> 0), or does not (-1; when the tool is killed that thread sees EINTR). 0: the
+ * thread is not there.
  */
 static long find_call(struct st_proc *proc, const struct st_regs *regs)
 {
@@ -570,13 +592,13 @@ static long find_call(struct st_proc *proc, const struct st_regs *regs)
 /* What /proc says about a thread that matters here; reading it is not cheap. */
 struct status {
 	long seccomp;
-	bool shadow_stack;	/* x86: it would have to hold what rt_sigreturn checks */
+	bool shadow_stack; /* x86: it would have to hold what rt_sigreturn checks */
 };
 
 static struct status read_status(struct st_remote *r, pid_t tid)
 {
 	char path[ST_PROC_PATH], *text, *line;
-	struct status status = { 0 };
+	struct status status = {0};
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", r->proc->pid, tid);
 	text = st_slurp(path, NULL);
@@ -598,11 +620,13 @@ static struct st_thread *choose(struct st_remote *r, struct status *status)
 	struct st_regs regs;
 	size_t i;
 
-	/* A filter belongs to a thread: one without is the better choice. So is one whose call can be made again. */
+	/* A filter belongs to a thread: one without is the better choice. So is one whose call can
+	 * be made again. */
 	for (i = 0; i < st_stop_count(r->stop); i++) {
 		struct st_thread *thread = st_stop_thread(r->stop, i);
 
-		if (thread->state != ST_THREAD_STOPPED || st_arch_get(thread->tid, &regs) || st_arch_refuses(&regs))
+		if (thread->state != ST_THREAD_STOPPED || st_arch_get(thread->tid, &regs) ||
+		    st_arch_refuses(&regs))
 			continue;
 		if (!first)
 			first = thread;
@@ -620,21 +644,25 @@ static int set_options(struct st_remote *r, long mode, char *err)
 {
 	if (mode == 1)
 		return st_fail(err, -EPERM,
-			       "process %d (%s) is in strict seccomp mode, in which any system call of ours would kill it; "
+			       "process %d (%s) is in strict seccomp mode, in which any system "
+			       "call of ours would kill it; "
 			       "it can't be attached to",
 			       r->proc->pid, r->proc->comm);
 	if (mode == 2) {
-		/* For checkpointing: the filter is off while we trace (needs CAP_SYS_ADMIN and no filter of our own). */
-		if (!ptrace(PTRACE_SETOPTIONS, r->thread->tid, NULL, (void *)(OPT_TRACESYSGOOD | OPT_SUSPEND_SECCOMP)))
+		/* For checkpointing: the filter is off while we trace (needs CAP_SYS_ADMIN and no
+		 * filter of our own). */
+		if (!ptrace(PTRACE_SETOPTIONS, r->thread->tid, NULL,
+			    (void *)(OPT_TRACESYSGOOD | OPT_SUSPEND_SECCOMP)))
 			return 0;
 		return st_fail(err, -EPERM,
-			       "process %d (%s) has a seccomp filter that may kill it for the system calls we need; run this "
+			       "process %d (%s) has a seccomp filter that may kill it for the "
+			       "system calls we need; run this "
 			       "as root (with CAP_SYS_ADMIN, outside of any sandbox)",
 			       r->proc->pid, r->proc->comm);
 	}
 	if (ptrace(PTRACE_SETOPTIONS, r->thread->tid, NULL, (void *)OPT_TRACESYSGOOD))
-		return st_fail(err, -errno, "thread %d of process %d (%s) can't be driven: %s", r->thread->tid,
-			       r->proc->pid, r->proc->comm, strerror(errno));
+		return st_fail(err, -errno, "thread %d of process %d (%s) can't be driven: %s",
+			       r->thread->tid, r->proc->pid, r->proc->comm, strerror(errno));
 	return 0;
 }
 
@@ -646,10 +674,11 @@ static void free_remote(struct st_remote *r)
 	free(r);
 }
 
-int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_remote **out, char *err)
+int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_remote **out,
+		    char *err)
 {
 	struct st_remote *r = calloc(1, sizeof(*r));
-	struct status status = { 0 };
+	struct status status = {0};
 	const char *why;
 	int ret;
 
@@ -660,18 +689,19 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 	r->proc = st_stop_proc(stop);
 	r->thread = thread ? thread : choose(r, &status);
 	if (!r->thread) {
-		ret = st_fail(err, -ENOTSUP, "process %d (%s) has no thread that can be borrowed", r->proc->pid,
-			      r->proc->comm);
+		ret = st_fail(err, -ENOTSUP, "process %d (%s) has no thread that can be borrowed",
+			      r->proc->pid, r->proc->comm);
 		goto fail;
 	}
 	ret = st_arch_get(r->thread->tid, &r->saved.regs);
 	if (!ret)
 		ret = st_arch_get_fp(r->thread->tid, &r->saved);
-	if (!ret && ptrace(PTRACE_GETSIGMASK, r->thread->tid, sizeof(r->saved.sigmask), &r->saved.sigmask))
+	if (!ret &&
+	    ptrace(PTRACE_GETSIGMASK, r->thread->tid, sizeof(r->saved.sigmask), &r->saved.sigmask))
 		ret = -errno;
 	if (ret) {
-		st_fail(err, ret, "the state of thread %d of process %d (%s) can't be read: %s", r->thread->tid,
-			r->proc->pid, r->proc->comm, strerror(-ret));
+		st_fail(err, ret, "the state of thread %d of process %d (%s) can't be read: %s",
+			r->thread->tid, r->proc->pid, r->proc->comm, strerror(-ret));
 		goto fail;
 	}
 	if (thread)
@@ -680,8 +710,8 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 	if (!why && status.shadow_stack)
 		why = "it uses a shadow stack, which is not supported yet";
 	if (why) {
-		ret = st_fail(err, -ENOTSUP, "thread %d of process %d (%s) can't be borrowed: %s", r->thread->tid,
-			      r->proc->pid, r->proc->comm, why);
+		ret = st_fail(err, -ENOTSUP, "thread %d of process %d (%s) can't be borrowed: %s",
+			      r->thread->tid, r->proc->pid, r->proc->comm, why);
 		goto fail;
 	}
 	abort_rseq(r);
@@ -695,8 +725,8 @@ int st_remote_begin(struct st_stop *stop, struct st_thread *thread, struct st_re
 		goto undo;
 	ret = to_loop(r);
 	if (ret) {
-		st_fail(err, ret, "thread %d of process %d (%s) can't be driven: %s", r->thread->tid, r->proc->pid,
-			r->proc->comm, strerror(-ret));
+		st_fail(err, ret, "thread %d of process %d (%s) can't be driven: %s",
+			r->thread->tid, r->proc->pid, r->proc->comm, strerror(-ret));
 		goto undo;
 	}
 	*out = r;
@@ -721,7 +751,8 @@ int st_remote_end(struct st_remote *r)
 			ret = st_arch_enter(r->thread->tid, -1, no_args);
 		if (!ret)
 			ret = to_event(r);
-		/* Until the registers are set the thread is in the loop, whose frame has the mask. */
+		/* Until the registers are set the thread is in the loop, whose frame has the mask.
+		 */
 		if (!ret)
 			ret = set_mask(r, r->saved.sigmask);
 		if (!ret && (r->called || st_arch_syscall_drops_fp(&r->saved)))
@@ -756,18 +787,18 @@ struct st_stop *st_remote_stop(struct st_remote *r)
 
 /* ---- the common calls */
 
-static long call(struct st_remote *r, long nr, unsigned long a, unsigned long b, unsigned long c, unsigned long d,
-		 unsigned long e, unsigned long f)
+static long call(struct st_remote *r, long nr, unsigned long a, unsigned long b, unsigned long c,
+		 unsigned long d, unsigned long e, unsigned long f)
 {
-	const unsigned long args[6] = { a, b, c, d, e, f };
+	const unsigned long args[6] = {a, b, c, d, e, f};
 	long result;
 	int ret = st_remote_syscall(r, &result, nr, args);
 
 	return ret ? ret : result;
 }
 
-int st_remote_mmap(struct st_remote *r, unsigned long *addr, size_t len, int prot, int flags, int fd,
-		   unsigned long offset)
+int st_remote_mmap(struct st_remote *r, unsigned long *addr, size_t len, int prot, int flags,
+		   int fd, unsigned long offset)
 {
 	/* 32-bit ARM has only mmap2, in units of 4096 whatever the page size. */
 #ifdef SYS_mmap2
@@ -796,8 +827,8 @@ unsigned long st_remote_buffer(struct st_remote *r)
 {
 	unsigned long addr = 0;
 
-	if (!r->area && !st_remote_mmap(r, &addr, area_len(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-					0)) {
+	if (!r->area && !st_remote_mmap(r, &addr, area_len(), PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
 		r->area = addr;
 		r->area_len = area_len();
 	}
@@ -842,16 +873,17 @@ int st_remote_ftruncate(struct st_remote *r, int fd, unsigned long size)
 	return call(r, SYS_ftruncate, fd, size, 0, 0, 0, 0);
 }
 
-int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigned long near_end, unsigned long reach,
-		   int prot, unsigned long *addr, char *err)
+int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigned long near_end,
+		   unsigned long reach, int prot, unsigned long *addr, char *err)
 {
 	unsigned int tries;
 	int ret = -ENOMEM, fd;
 
 	size = st_page_up(size);
 	/*
-	 * Pages of a file with a name, private: maps then says whose they are, also if this tool is killed before it has noted
-	 * them anywhere. Without memfd (Linux before 3.17), nameless pages.
+	 * Pages of a file with a name, private: maps then says whose they are, also if this tool is
+	 * killed before it has noted them anywhere. Without memfd (Linux before 3.17), nameless
+	 * pages.
 	 */
 	fd = st_remote_memfd(r, ST_AREA_NAME, MFD_CLOEXEC);
 	if (fd >= 0 && st_remote_ftruncate(r, fd, size)) {
@@ -869,10 +901,12 @@ int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigne
 		st_maps_free(maps);
 		if (ret)
 			goto out;
-		/* uapi: MAP_FIXED_NOREPLACE 0x100000; before Linux 4.17 it is not known, and the address is a hint. */
+		/* uapi: MAP_FIXED_NOREPLACE 0x100000; before Linux 4.17 it is not known, and the
+		 * address is a hint. */
 		unsigned long got = *addr;
 
-		ret = st_remote_mmap(r, &got, size, prot, MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0) | 0x100000, fd, 0);
+		ret = st_remote_mmap(r, &got, size, prot,
+				     MAP_PRIVATE | (fd < 0 ? MAP_ANONYMOUS : 0) | 0x100000, fd, 0);
 		if (!ret && got == *addr)
 			goto out;
 		if (!ret) {
@@ -882,16 +916,16 @@ int st_remote_area(struct st_remote *r, size_t size, unsigned long near, unsigne
 			break;
 		}
 	}
-	st_fail(err, ret, "process %d (%s) can't be given %zu bytes of memory: %s", r->proc->pid, r->proc->comm, size,
-		strerror(-ret));
+	st_fail(err, ret, "process %d (%s) can't be given %zu bytes of memory: %s", r->proc->pid,
+		r->proc->comm, size, strerror(-ret));
 out:
 	if (fd >= 0)
 		st_remote_close(r, fd);
 	return ret;
 }
 
-int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *args, unsigned int nargs,
-		   unsigned long *result, unsigned int timeout_ms, char *err)
+int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *args,
+		   unsigned int nargs, unsigned long *result, unsigned int timeout_ms, char *err)
 {
 	uint64_t deadline, mask = ~0ull;
 	struct st_regs regs;
@@ -902,15 +936,18 @@ int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *a
 	if (nargs > 4)
 		return st_fail(err, -EINVAL, "at most 4 arguments");
 	if (r->running)
-		return st_fail(err, -ETIMEDOUT, "thread %d is still in an earlier call", r->thread->tid);
+		return st_fail(err, -ETIMEDOUT, "thread %d is still in an earlier call",
+			       r->thread->tid);
 	if (!st_remote_buffer(r))
-		return st_fail(err, r->dead ? -ESRCH : -ENOMEM, "process %d (%s) can't be given memory for a stack",
-			       r->proc->pid, r->proc->comm);
+		return st_fail(err, r->dead ? -ESRCH : -ENOMEM,
+			       "process %d (%s) can't be given memory for a stack", r->proc->pid,
+			       r->proc->comm);
 	if (!r->area_frame) {
 		unsigned long to = r->area + AREA_BUFFER + AREA_STACK;
 
 		if (st_arch_frame_size(&r->saved) > AREA_FRAME)
-			return st_fail(err, -ENOTSUP, "the state of a thread is larger than expected");
+			return st_fail(err, -ENOTSUP,
+				       "the state of a thread is larger than expected");
 		ret = put_frame(r, to, false);
 		if (ret)
 			return st_fail(err, ret, "the stack can't be written: %s", strerror(-ret));
@@ -926,7 +963,8 @@ int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *a
 			mask &= ~bit(synchronous[i]);
 	ret = set_mask(r, mask);
 	if (ret)
-		return st_fail(err, ret, "thread %d can't be driven: %s", r->thread->tid, strerror(-ret));
+		return st_fail(err, ret, "thread %d can't be driven: %s", r->thread->tid,
+			       strerror(-ret));
 	regs = r->saved.regs;
 	st_arch_call(&regs, r->code.addr, r->area_frame, fn, args, nargs);
 	ret = st_arch_set(r->thread->tid, &regs);
@@ -936,7 +974,8 @@ int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *a
 	while (!ret) {
 		uint64_t now = st_now_ns();
 
-		ret = now > deadline ? -ETIMEDOUT : run(r, PTRACE_SYSCALL, false, &at, deadline - now, &crash);
+		ret = now > deadline ? -ETIMEDOUT
+				     : run(r, PTRACE_SYSCALL, false, &at, deadline - now, &crash);
 		if (ret || at == CRASH_STOP)
 			break;
 		ret = st_arch_get(r->thread->tid, &regs);
@@ -944,7 +983,8 @@ int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *a
 			struct st_regs home = regs;
 
 			*result = st_arch_call_result(&regs);
-			/* Back to the first frame: the other one goes away before the thread does. */
+			/* Back to the first frame: the other one goes away before the thread does.
+			 */
 			st_arch_loop(&home, r->code.addr, r->home);
 			st_regs_sp(&regs) = st_regs_sp(&home);
 			ret = st_arch_set(r->thread->tid, &regs);
@@ -954,7 +994,9 @@ int st_remote_call(struct st_remote *r, unsigned long fn, const unsigned long *a
 	if (ret == -ESRCH)
 		return st_fail(err, ret, "process %d (%s) has ended", r->proc->pid, r->proc->comm);
 	why = ret ? ret : -EFAULT;
-	st_fail(err, why, why == -EFAULT ? "the function at %#lx crashed (%s)" : "the function at %#lx did not return%.0s",
+	st_fail(err, why,
+		why == -EFAULT ? "the function at %#lx crashed (%s)"
+			       : "the function at %#lx did not return%.0s",
 		fn, strsignal(crash));
 	/* Away from there. */
 	ret = to_event(r);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Imports of a loaded object: what the process's own dynamic loader would have bound them to. For an indirect
- * function (ifunc) that is what it did bind, or else what the resolver says when it is run there.
+ * Imports of a loaded object: what the process's own dynamic loader would have bound them to. For
+ * an indirect function (ifunc) that is what it did bind, or else what the resolver says when it is
+ * run there.
  */
 #include "process/arch/arch.h"
 #include "process/symbols.h"
@@ -19,7 +20,7 @@ struct dynamic {
 	struct {
 		unsigned long addr, size;
 		bool rela;
-	} table[3];		/* of the PLT, with addend, without */
+	} table[3]; /* of the PLT, with addend, without */
 };
 
 /* In memory some loaders have relocated the addresses and some have not. */
@@ -33,21 +34,42 @@ static bool read_dynamic(struct st_proc *proc, const struct st_object *obj, stru
 	ElfW(Dyn) dyn;
 	size_t i;
 
-	*d = (struct dynamic){ .table[1].rela = true };
+	*d = (struct dynamic){.table[1].rela = true};
 	for (i = 0; i < 256; i++) {
-		if (st_mem_read(proc, obj->dynamic + i * sizeof(dyn), &dyn, sizeof(dyn)) || dyn.d_tag == DT_NULL)
+		if (st_mem_read(proc, obj->dynamic + i * sizeof(dyn), &dyn, sizeof(dyn)) ||
+		    dyn.d_tag == DT_NULL)
 			break;
 		switch (dyn.d_tag) {
-		case DT_SYMTAB: d->symtab = relocated(obj, dyn.d_un.d_ptr); break;
-		case DT_STRTAB: d->strtab = relocated(obj, dyn.d_un.d_ptr); break;
-		case DT_STRSZ: d->strsz = dyn.d_un.d_val; break;
-		case DT_JMPREL: d->table[0].addr = relocated(obj, dyn.d_un.d_ptr); break;
-		case DT_PLTRELSZ: d->table[0].size = dyn.d_un.d_val; break;
-		case DT_PLTREL: d->table[0].rela = dyn.d_un.d_val == DT_RELA; break;
-		case DT_RELA: d->table[1].addr = relocated(obj, dyn.d_un.d_ptr); break;
-		case DT_RELASZ: d->table[1].size = dyn.d_un.d_val; break;
-		case DT_REL: d->table[2].addr = relocated(obj, dyn.d_un.d_ptr); break;
-		case DT_RELSZ: d->table[2].size = dyn.d_un.d_val; break;
+		case DT_SYMTAB:
+			d->symtab = relocated(obj, dyn.d_un.d_ptr);
+			break;
+		case DT_STRTAB:
+			d->strtab = relocated(obj, dyn.d_un.d_ptr);
+			break;
+		case DT_STRSZ:
+			d->strsz = dyn.d_un.d_val;
+			break;
+		case DT_JMPREL:
+			d->table[0].addr = relocated(obj, dyn.d_un.d_ptr);
+			break;
+		case DT_PLTRELSZ:
+			d->table[0].size = dyn.d_un.d_val;
+			break;
+		case DT_PLTREL:
+			d->table[0].rela = dyn.d_un.d_val == DT_RELA;
+			break;
+		case DT_RELA:
+			d->table[1].addr = relocated(obj, dyn.d_un.d_ptr);
+			break;
+		case DT_RELASZ:
+			d->table[1].size = dyn.d_un.d_val;
+			break;
+		case DT_REL:
+			d->table[2].addr = relocated(obj, dyn.d_un.d_ptr);
+			break;
+		case DT_RELSZ:
+			d->table[2].size = dyn.d_un.d_val;
+			break;
 		}
 	}
 	return d->symtab && d->strtab && d->strsz;
@@ -66,8 +88,8 @@ static bool is_code_of(struct st_objects *objs, struct st_object *who, unsigned 
 }
 
 /* What a slot of one object for @name holds, if that is code of @who. 0: nothing. */
-static unsigned long bound_in(struct st_objects *objs, const struct st_object *obj, struct st_object *who,
-			      const char *name)
+static unsigned long bound_in(struct st_objects *objs, const struct st_object *obj,
+			      struct st_object *who, const char *name)
 {
 	struct st_proc *proc = objs->proc;
 	size_t t, i, len = strlen(name) + 1;
@@ -97,11 +119,14 @@ static unsigned long bound_in(struct st_objects *objs, const struct st_object *o
 
 			memcpy(&r, rel + i, sizeof(r));
 			n = sizeof(long) == 8 ? r.r_info >> 16 >> 16 : r.r_info >> 8;
-			if (!n || st_arch_reloc(sizeof(long) == 8 ? r.r_info & 0xffffffff : r.r_info & 0xff, &why) !=
-					  ST_RELOC_SLOT)
+			if (!n || st_arch_reloc(sizeof(long) == 8 ? r.r_info & 0xffffffff
+								  : r.r_info & 0xff,
+						&why) != ST_RELOC_SLOT)
 				continue;
-			if (st_mem_read(proc, d.symtab + n * sizeof(sym), &sym, sizeof(sym)) || sym.st_name >= d.strsz ||
-			    st_mem_read(proc, d.strtab + sym.st_name, is, len) || memcmp(is, name, len))
+			if (st_mem_read(proc, d.symtab + n * sizeof(sym), &sym, sizeof(sym)) ||
+			    sym.st_name >= d.strsz ||
+			    st_mem_read(proc, d.strtab + sym.st_name, is, len) ||
+			    memcmp(is, name, len))
 				continue;
 			if (!st_mem_read(proc, obj->bias + r.r_offset, &value, sizeof(value)) &&
 			    is_code_of(objs, who, value & ~1ul))
@@ -117,12 +142,13 @@ static unsigned long bound_in(struct st_objects *objs, const struct st_object *o
 static int run_resolver(struct st_remote *remote, unsigned long fn, unsigned long *addr)
 {
 	struct st_proc *proc = st_stop_proc(st_remote_stop(remote));
-	unsigned long args[2] = { 0 };
+	unsigned long args[2] = {0};
 	unsigned int n = 0;
 
 #if defined(__aarch64__)
 	/* sys/ifunc.h: hwcap with bit 62 set, and a pointer to the rest. */
-	uint64_t more[3] = { sizeof(more), st_proc_auxv(proc, AT_HWCAP), st_proc_auxv(proc, AT_HWCAP2) };
+	uint64_t more[3] = {sizeof(more), st_proc_auxv(proc, AT_HWCAP),
+			    st_proc_auxv(proc, AT_HWCAP2)};
 
 	args[0] = more[1] | 1ull << 62;
 	args[1] = st_remote_buffer(remote);
@@ -155,7 +181,8 @@ int st_resolve_with_objects(void *ctx, const char *name, const char *version, un
 	if (sym.type != STT_GNU_IFUNC)
 		return 0;
 	for (i = 0; i < resolver->objects->n; i++) {
-		unsigned long bound = bound_in(resolver->objects, &resolver->objects->object[i], who, name);
+		unsigned long bound =
+			bound_in(resolver->objects, &resolver->objects->object[i], who, name);
 
 		if (bound) {
 			*addr = bound;

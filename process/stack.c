@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * May a stopped thread be in some code, or come back to it? Without unwind tables (32-bit ARM has none for C) the
- * answer is conservative: every register and every word of the live stack that looks like an address in it counts.
- * What can't be read is "unknown", never "clean".
+ * May a stopped thread be in some code, or come back to it? Without unwind tables (32-bit ARM has
+ * none for C) the answer is conservative: every register and every word of the live stack that
+ * looks like an address in it counts. What can't be read is "unknown", never "clean".
  */
 #include "process/arch/arch.h"
 #include <elf.h>
@@ -26,7 +26,7 @@ struct scan {
 	unsigned long lo, hi;	/* all of them lie between */
 	unsigned long pac;	/* bits of a code pointer that hold its signature */
 	bool frames;		/* on the stack only a signal frame's pc counts */
-	unsigned long stack_lo;	/* where the mapping begins that is being looked at */
+	unsigned long stack_lo; /* where the mapping begins that is being looked at */
 	struct st_hit *hit;
 };
 
@@ -37,7 +37,7 @@ static unsigned long pac_mask(pid_t tid)
 	struct {
 		uint64_t data, insn;
 	} mask;
-	struct iovec iov = { &mask, sizeof(mask) };
+	struct iovec iov = {&mask, sizeof(mask)};
 
 	return ptrace(PTRACE_GETREGSET, tid, NT_ARM_PAC_MASK, &iov) ? 0 : mask.insn;
 #else
@@ -59,29 +59,30 @@ static bool looks_like(struct scan *s, unsigned long word, unsigned long where)
 		if (addr < s->ranges[i].lo || addr >= s->ranges[i].hi)
 			continue;
 		if (s->hit)
-			*s->hit = (struct st_hit){ s->thread->tid, word, where, i };
+			*s->hit = (struct st_hit){s->thread->tid, word, where, i};
 		return true;
 	}
 	return false;
 }
 
 /*
- * Is the word at @where the pc that a signal frame holds? By its neighbours in struct sigcontext: a stack pointer that points higher
- * up in the same stack, and a state word that a program's can be.
+ * Is the word at @where the pc that a signal frame holds? By its neighbours in struct sigcontext: a
+ * stack pointer that points higher up in the same stack, and a state word that a program's can be.
  */
 static bool in_signal_frame(const struct scan *s, unsigned long where)
 {
 #if defined(__x86_64__)
-	enum { SP = -1, STATE = 2 };	/* rsp, rip, eflags, cs gs fs */
+	enum { SP = -1, STATE = 2 }; /* rsp, rip, eflags, cs gs fs */
 #elif defined(__aarch64__)
-	enum { SP = -1, STATE = 1 };	/* sp, pc, pstate */
+	enum { SP = -1, STATE = 1 };		/* sp, pc, pstate */
 #else
-	enum { SP = -2, STATE = 1 };	/* sp, lr, pc, cpsr */
+	enum { SP = -2, STATE = 1 };		      /* sp, lr, pc, cpsr */
 #endif
 	unsigned long word[5], state, sp;
 
-	if (st_mem_read(st_stop_proc(s->thread->stop), where - 2 * sizeof(long), word, sizeof(word)))
-		return true;	/* not known */
+	if (st_mem_read(st_stop_proc(s->thread->stop), where - 2 * sizeof(long), word,
+			sizeof(word)))
+		return true; /* not known */
 	sp = word[2 + SP];
 	state = word[2 + STATE];
 	/* The frame lies below what it interrupted, or the handler has a stack of its own. */
@@ -90,9 +91,9 @@ static bool in_signal_frame(const struct scan *s, unsigned long where)
 #if defined(__x86_64__)
 	return (state & 0xffff) == 0x33;
 #elif defined(__aarch64__)
-	return !(state & 0x1f) && sp % 16 == 0;	/* EL0t, AArch64 */
+	return !(state & 0x1f) && sp % 16 == 0; /* EL0t, AArch64 */
 #else
-	return (state & 0x1f) == 0x10 && sp % 4 == 0;	/* user mode */
+	return (state & 0x1f) == 0x10 && sp % 4 == 0; /* user mode */
 #endif
 }
 
@@ -118,12 +119,14 @@ static int scan_memory(struct scan *s, unsigned long from, unsigned long to)
 }
 
 /*
- * Not the red zone: a leaf's own data; nobody returns to an address that stands there, and addresses of calls that have returned do.
+ * Not the red zone: a leaf's own data; nobody returns to an address that stands there, and
+ * addresses of calls that have returned do.
  *
- * From @sp to the end of the stack: of its mapping, or the thread's own block (glibc and musl put it on top of the
- * stack; what lies behind may be another mapping that the kernel has merged).
+ * From @sp to the end of the stack: of its mapping, or the thread's own block (glibc and musl put
+ * it on top of the stack; what lies behind may be another mapping that the kernel has merged).
  */
-static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long sp, unsigned long tp)
+static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long sp,
+		      unsigned long tp)
 {
 	const struct st_map *map = st_maps_find(maps, sp);
 	unsigned long from = sp & ~(sizeof(long) - 1), to;
@@ -146,10 +149,16 @@ static int scan_stack(struct scan *s, const struct st_maps *maps, unsigned long 
 	return scan_memory(s, from, to);
 }
 
-static int scan(struct st_thread *thread, const struct st_range *ranges, size_t n, bool frames, struct st_hit *hit)
+static int scan(struct st_thread *thread, const struct st_range *ranges, size_t n, bool frames,
+		struct st_hit *hit)
 {
-	struct scan s = { .thread = thread, .ranges = ranges, .n = n, .lo = ~0ul, .pac = pac_mask(thread->tid),
-			  .frames = frames, .hit = hit };
+	struct scan s = {.thread = thread,
+			 .ranges = ranges,
+			 .n = n,
+			 .lo = ~0ul,
+			 .pac = pac_mask(thread->tid),
+			 .frames = frames,
+			 .hit = hit};
 	unsigned long word[sizeof(struct st_regs) / sizeof(long)], tp;
 	struct st_proc *proc = st_stop_proc(thread->stop);
 	struct st_regs raw, view;
@@ -206,7 +215,8 @@ int st_scan(struct st_thread *thread, const struct st_range *ranges, size_t n, s
 	return scan(thread, ranges, n, false, hit);
 }
 
-int st_scan_interrupted(struct st_thread *thread, const struct st_range *ranges, size_t n, struct st_hit *hit)
+int st_scan_interrupted(struct st_thread *thread, const struct st_range *ranges, size_t n,
+			struct st_hit *hit)
 {
 	return scan(thread, ranges, n, true, hit);
 }

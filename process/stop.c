@@ -2,8 +2,9 @@
 /*
  * Stopping all threads of a process, and letting them go on as if nothing had been.
  *
- * PTRACE_SEIZE and PTRACE_INTERRUPT send no signal; when the tracer dies the kernel releases everybody, and a group
- * stop (SIGSTOP) is taken up again. Signals that arrive meanwhile are delivered. See ptrace(2).
+ * PTRACE_SEIZE and PTRACE_INTERRUPT send no signal; when the tracer dies the kernel releases
+ * everybody, and a group stop (SIGSTOP) is taken up again. Signals that arrive meanwhile are
+ * delivered. See ptrace(2).
  */
 #include "process/arch/arch.h"
 #include <elf.h>
@@ -20,8 +21,8 @@
 #include <unistd.h>
 
 /*
- * A try that takes longer lets everybody go and waits for a better moment; the next may take twice as long. An
- * emulated or overloaded machine needs milliseconds for each thread.
+ * A try that takes longer lets everybody go and waits for a better moment; the next may take twice
+ * as long. An emulated or overloaded machine needs milliseconds for each thread.
  */
 #define TRY_NS 100000000ull
 #define TRY_THREAD_NS 5000000ull
@@ -34,12 +35,12 @@ struct st_late {
 
 struct st_stop {
 	struct st_proc *proc;
-	struct st_thread **thread;	/* pointers: they are handed out */
-	struct st_syscall *was;		/* of each thread, while it is being stopped */
-	bool *repeated;			/* st_arch_repeat() changed it */
+	struct st_thread **thread; /* pointers: they are handed out */
+	struct st_syscall *was;	   /* of each thread, while it is being stopped */
+	bool *repeated;		   /* st_arch_repeat() changed it */
 	size_t n, size;
-	bool whole;			/* all threads */
-	uint64_t since;			/* the first interrupt */
+	bool whole;	/* all threads */
+	uint64_t since; /* the first interrupt */
 };
 
 enum st_report st_report(int status, int *sig)
@@ -69,15 +70,16 @@ static bool is_own_child(pid_t tid)
 /* As waitpid(), without waiting; the end of a child of our own is seen but not taken. */
 static pid_t look(pid_t tid, int *status)
 {
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 
 	if (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL))
 		return -1;
 	if (!info.si_pid)
 		return 0;
-	if ((info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED) &&
+	if ((info.si_code == CLD_EXITED || info.si_code == CLD_KILLED ||
+	     info.si_code == CLD_DUMPED) &&
 	    is_own_child(tid)) {
-		*status = 0;	/* exited */
+		*status = 0; /* exited */
 		return tid;
 	}
 	return waitpid(tid, status, __WALL | WNOHANG);
@@ -97,12 +99,13 @@ int st_wait(pid_t tid, int *status, uint64_t deadline_ns)
 			return -ESRCH;
 		if (st_now_ns() > deadline_ns)
 			return -ETIMEDOUT;
-		/* Most reports come within microseconds. No signal tells: a library leaves SIGCHLD to its program. */
+		/* Most reports come within microseconds. No signal tells: a library leaves SIGCHLD
+		 * to its program. */
 		if (tries++ < 20) {
 			sched_yield();
 			continue;
 		}
-		pause = (struct timespec){ 0, tries < 60 ? 20000 : 500000 };
+		pause = (struct timespec){0, tries < 60 ? 20000 : 500000};
 		nanosleep(&pause, NULL);
 	}
 }
@@ -124,13 +127,15 @@ static void read_syscall(pid_t pid, pid_t tid, struct st_syscall *was)
 		return;
 	text[got] = '\0';
 	/* "running", or "-1 sp pc" outside of system calls, or this: proc(5). */
-	was->blocked = sscanf(text, "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &was->nr, &was->arg[0], &was->arg[1],
-			      &was->arg[2], &was->arg[3], &was->arg[4], &was->arg[5], &was->sp, &was->pc) == 9;
+	was->blocked = sscanf(text, "%ld %lx %lx %lx %lx %lx %lx %lx %lx", &was->nr, &was->arg[0],
+			      &was->arg[1], &was->arg[2], &was->arg[3], &was->arg[4], &was->arg[5],
+			      &was->sp, &was->pc) == 9;
 }
 
 /*
- * What it is blocked in, just before it is interrupted. One that runs may be about to block: it is given the chance
- * to do so first. What remains is a call that returns EINTR once, as after SIGSTOP and SIGCONT.
+ * What it is blocked in, just before it is interrupted. One that runs may be about to block: it is
+ * given the chance to do so first. What remains is a call that returns EINTR once, as after SIGSTOP
+ * and SIGCONT.
  */
 static void see_blocked(pid_t pid, pid_t tid, struct st_syscall *was)
 {
@@ -199,11 +204,13 @@ static int say_seize(struct st_proc *proc, pid_t tid, int code, char *err)
 	tracer = st_status_number(path, "TracerPid");
 	if (tracer > 0)
 		return st_fail(err, -EBUSY,
-			       "thread %d of process %d (%s) is being traced by process %ld; only one tracer is possible: "
+			       "thread %d of process %d (%s) is being traced by process %ld; only "
+			       "one tracer is possible: "
 			       "detach that one first",
 			       tid, proc->pid, proc->comm, tracer);
-	return st_fail(err, -code, "thread %d of process %d (%s) can't be attached to: %s%s", tid, proc->pid,
-		       proc->comm, strerror(code), code == EPERM && geteuid() ? "; run this as root" : "");
+	return st_fail(err, -code, "thread %d of process %d (%s) can't be attached to: %s%s", tid,
+		       proc->pid, proc->comm, strerror(code),
+		       code == EPERM && geteuid() ? "; run this as root" : "");
 }
 
 /* 1: it is ours and has been asked to stop. 0: it is gone, or as good as. */
@@ -220,8 +227,10 @@ static int interrupt(struct st_stop *stop, pid_t tid, char *err)
 	thread->state = ST_THREAD_GONE;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
 		code = errno;
-		/* EPERM is also what a thread that is exiting says (kernel/ptrace.c, ptrace_attach()). */
-		if (st_stat_read(proc->pid, tid, &stat) || stat.state == 'Z' || stat.state == 'X' || code == ESRCH)
+		/* EPERM is also what a thread that is exiting says (kernel/ptrace.c,
+		 * ptrace_attach()). */
+		if (st_stat_read(proc->pid, tid, &stat) || stat.state == 'Z' || stat.state == 'X' ||
+		    code == ESRCH)
 			return 0;
 		return say_seize(proc, tid, code, err);
 	}
@@ -246,7 +255,8 @@ static int wait_stopped(struct st_stop *stop, size_t i, uint64_t deadline)
 		if (ret == -ETIMEDOUT) {
 			struct st_stat stat;
 
-			/* A leader that has exited before its threads is not reported while they live. */
+			/* A leader that has exited before its threads is not reported while they
+			 * live. */
 			if (st_stat_read(stop->proc->pid, thread->tid, &stat) || stat.state == 'Z')
 				thread->state = ST_THREAD_GONE;
 			else
@@ -276,8 +286,9 @@ static int wait_stopped(struct st_stop *stop, size_t i, uint64_t deadline)
 			break;
 		case ST_REPORT_SIGNAL:
 			/*
-			 * It was first. Any trap takes back the one that we asked for (kernel/signal.c, ptrace_stop()): ask
-			 * again, then deliver it; the thread stops at the handler's first instruction.
+			 * It was first. Any trap takes back the one that we asked for
+			 * (kernel/signal.c, ptrace_stop()): ask again, then deliver it; the thread
+			 * stops at the handler's first instruction.
 			 */
 			ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
 			ptrace(PTRACE_CONT, thread->tid, NULL, (void *)(long)sig);
@@ -293,8 +304,8 @@ static int wait_stopped(struct st_stop *stop, size_t i, uint64_t deadline)
 /* SigPnd, ShdPnd and SigBlk of a thread: is there a signal that it will be given? */
 static bool signal_waits(pid_t pid, pid_t tid)
 {
-	static const char *const key[] = { "\nSigPnd:", "\nShdPnd:", "\nSigBlk:" };
-	unsigned long long set[3] = { 0 };
+	static const char *const key[] = {"\nSigPnd:", "\nShdPnd:", "\nSigBlk:"};
+	unsigned long long set[3] = {0};
 	char path[ST_PROC_PATH], *text, *p;
 	size_t i;
 
@@ -317,7 +328,7 @@ static void keep_late(struct st_proc *proc, pid_t tid, const struct st_syscall *
 	if (!more)
 		return;
 	proc->late = more;
-	proc->late[proc->nlate++] = (struct st_late){ tid, *was };
+	proc->late[proc->nlate++] = (struct st_late){tid, *was};
 }
 
 static void hear_end(pid_t tid)
@@ -336,9 +347,11 @@ static void release(struct st_stop *stop, size_t i)
 	if (thread->state == ST_THREAD_RUNNING) {
 		keep_late(stop->proc, thread->tid, &stop->was[i]);
 	} else if (thread->state == ST_THREAD_STOPPED) {
-		if (stop->repeated[i] && ST_ARCH_SNAPSHOT && signal_waits(stop->proc->pid, thread->tid))
+		if (stop->repeated[i] && ST_ARCH_SNAPSHOT &&
+		    signal_waits(stop->proc->pid, thread->tid))
 			st_arch_unrepeat(thread->tid);
-		/* Killed meanwhile: its end is reported to us, and its process can't end before we have heard of it. */
+		/* Killed meanwhile: its end is reported to us, and its process can't end before we
+		 * have heard of it. */
 		if (ptrace(PTRACE_DETACH, thread->tid, NULL, NULL))
 			hear_end(thread->tid);
 	} else {
@@ -390,8 +403,8 @@ static bool reap_late(struct st_proc *proc)
 }
 
 /*
- * A thread in uninterruptible sleep can't be stopped before that ends: nobody is disturbed while there is one.
- * Returns its id, or 0.
+ * A thread in uninterruptible sleep can't be stopped before that ends: nobody is disturbed while
+ * there is one. Returns its id, or 0.
  */
 static pid_t uninterruptible(struct st_proc *proc)
 {
@@ -425,8 +438,8 @@ static void drop_gone(struct st_stop *stop)
 }
 
 /* One try. -EAGAIN: @busy could not be stopped in time; nobody is stopped. */
-static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns, struct st_stop **out, pid_t *busy,
-		    char *err)
+static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
+		    struct st_stop **out, pid_t *busy, char *err)
 {
 	uint64_t deadline;
 	unsigned int quiet = 0;
@@ -442,15 +455,16 @@ static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
 	stop->whole = !(flags & ST_STOP_ONE);
 
 	/*
-	 * Passes over the list of threads, until two in a row find nobody new: while one thread runs it may make others,
-	 * and a list that is read while threads exit may miss one.
+	 * Passes over the list of threads, until two in a row find nobody new: while one thread
+	 * runs it may make others, and a list that is read while threads exit may miss one.
 	 */
 	while (quiet < 2) {
 		size_t first = stop->n;
 
 		tid = st_tasks(proc->pid, &n);
 		if (!tid) {
-			ret = st_fail(err, -ESRCH, "process %d (%s) has ended", proc->pid, proc->comm);
+			ret = st_fail(err, -ESRCH, "process %d (%s) has ended", proc->pid,
+				      proc->comm);
 			goto fail;
 		}
 		for (i = 0; i < n && ret >= 0; i++) {
@@ -482,8 +496,9 @@ static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
 		goto fail;
 	}
 	if (!st_proc_alive(proc)) {
-		ret = st_fail(err, -ESTALE, "process %d (was %s) has executed another program; start again", proc->pid,
-			      proc->comm);
+		ret = st_fail(err, -ESTALE,
+			      "process %d (was %s) has executed another program; start again",
+			      proc->pid, proc->comm);
 		goto fail;
 	}
 	*out = stop;
@@ -506,11 +521,13 @@ static const char *why_busy(pid_t pid, pid_t tid)
 #endif
 			   ))
 		return "it waits for a child of vfork() to execute a program";
-	return in.blocked ? "it is in an uninterruptible system call (a disk or network file system)" :
-			    "the machine is too busy";
+	return in.blocked
+		       ? "it is in an uninterruptible system call (a disk or network file system)"
+		       : "the machine is too busy";
 }
 
-int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, struct st_stop **out, char *err)
+int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, struct st_stop **out,
+	    char *err)
 {
 	uint64_t until = st_now_ns() + timeout_ms * 1000000ull, limit = TRY_NS;
 	pid_t busy = 0;
@@ -518,11 +535,12 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 
 	*out = NULL;
 	if (proc->stop)
-		return st_fail(err, -EBUSY, "process %d (%s) is stopped already", proc->pid, proc->comm);
+		return st_fail(err, -EBUSY, "process %d (%s) is stopped already", proc->pid,
+			       proc->comm);
 	/* If it can't be done now, st_remote_begin() tries again, and says why not. */
 	st_remote_prepare(proc, NULL);
 	for (;;) {
-		struct timespec pause = { 0, 2000000 };
+		struct timespec pause = {0, 2000000};
 
 		ret = -EAGAIN;
 		if (!reap_late(proc))
@@ -536,8 +554,10 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 		if (limit < timeout_ms * 1000000ull)
 			limit *= 2;
 		if (st_now_ns() > until)
-			return st_fail(err, -EBUSY, "thread %d of process %d (%s) can't be stopped: %s; try again", busy,
-				       proc->pid, proc->comm, why_busy(proc->pid, busy));
+			return st_fail(
+				err, -EBUSY,
+				"thread %d of process %d (%s) can't be stopped: %s; try again",
+				busy, proc->pid, proc->comm, why_busy(proc->pid, busy));
 		nanosleep(&pause, NULL);
 	}
 	if (!ret)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The symbols of an object, read when first asked for: from the file's .symtab and .dynsym, or, where no file can be
- * had, from the dynamic table in memory. The file may be damaged: libelf checks what it hands out, the rest is
- * checked here.
+ * The symbols of an object, read when first asked for: from the file's .symtab and .dynsym, or,
+ * where no file can be had, from the dynamic table in memory. The file may be damaged: libelf
+ * checks what it hands out, the rest is checked here.
  */
 #include "process/symbols.h"
 #include <elf.h>
@@ -32,7 +32,7 @@ static const char *intern(struct st_object_priv *priv, const char *name, size_t 
 		c = malloc(sizeof(*c) + size);
 		if (!c)
 			return NULL;
-		*c = (struct chunk){ priv->strings, 0, size };
+		*c = (struct chunk){priv->strings, 0, size};
 		priv->strings = c;
 	}
 	to = c->text + c->used;
@@ -65,16 +65,18 @@ void st_symbols_free(struct st_object_priv *priv)
 /* While an object is being read. */
 struct reader {
 	struct st_object *obj;
-	/* Where code and data begin (ELF for the Arm architecture, "mapping symbols"), and other labels in the text. */
+	/* Where code and data begin (ELF for the Arm architecture, "mapping symbols"), and other
+	 * labels in the text. */
 	struct mark {
 		unsigned long addr;
-		char what;	/* a t x d, or 0: a label */
-	} *mark;
+		char what; /* a t x d, or 0: a label */
+	} * mark;
 	size_t nmark, size;
-	bool failed;		/* out of memory */
+	bool failed; /* out of memory */
 };
 
-static void add_range(struct reader *r, struct st_range **list, size_t *n, unsigned long lo, unsigned long hi)
+static void add_range(struct reader *r, struct st_range **list, size_t *n, unsigned long lo,
+		      unsigned long hi)
 {
 	struct st_range *more = realloc(*list, (*n + 1) * sizeof(*more));
 
@@ -83,7 +85,7 @@ static void add_range(struct reader *r, struct st_range **list, size_t *n, unsig
 		return;
 	}
 	*list = more;
-	more[(*n)++] = (struct st_range){ lo, hi };
+	more[(*n)++] = (struct st_range){lo, hi};
 }
 
 static void add_mark(struct reader *r, unsigned long addr, char what)
@@ -97,22 +99,22 @@ static void add_mark(struct reader *r, unsigned long addr, char what)
 		}
 		r->mark = more;
 	}
-	r->mark[r->nmark++] = (struct mark){ addr, what };
+	r->mark[r->nmark++] = (struct mark){addr, what};
 }
 
-static bool is_mapping_symbol(const ElfW(Sym) *s, const char *name)
+static bool is_mapping_symbol(const ElfW(Sym) * s, const char *name)
 {
 #if defined(__x86_64__)
 	(void)s;
 	(void)name;
 	return false;
 #else
-	return ELF64_ST_TYPE(s->st_info) == STT_NOTYPE && name[0] == '$' && name[1] && strchr("atxd", name[1]) &&
-	       (!name[2] || name[2] == '.');
+	return ELF64_ST_TYPE(s->st_info) == STT_NOTYPE && name[0] == '$' && name[1] &&
+	       strchr("atxd", name[1]) && (!name[2] || name[2] == '.');
 #endif
 }
 
-static enum st_isa isa_of(const ElfW(Sym) *s)
+static enum st_isa isa_of(const ElfW(Sym) * s)
 {
 #if defined(__arm__)
 	return s->st_value & 1 ? ST_ISA_T32 : ST_ISA_A32;
@@ -122,8 +124,8 @@ static enum st_isa isa_of(const ElfW(Sym) *s)
 #endif
 }
 
-static void add_symbol(struct reader *r, const ElfW(Sym) *s, const char *name, const char *version, bool hidden,
-		       bool dynamic)
+static void add_symbol(struct reader *r, const ElfW(Sym) * s, const char *name, const char *version,
+		       bool hidden, bool dynamic)
 {
 	struct st_object_priv *priv = r->obj->priv;
 	/* The two classes pack st_info alike. */
@@ -228,14 +230,16 @@ static void read_table(struct reader *r, Elf *elf, Elf_Scn *scn, const struct se
 		if (versym && versym->d_buf && (i + 1) * sizeof(ElfW(Half)) <= versym->d_size) {
 			unsigned int v = ((const ElfW(Half) *)versym->d_buf)[i];
 
-			/* 0: local, 1: no version; bit 15: not the default (gABI, symbol versioning). */
+			/* 0: local, 1: no version; bit 15: not the default (gABI, symbol
+			 * versioning). */
 			hidden = v & 0x8000;
 			if ((v & 0x7fff) > 1)
 				version = version_name(elf, verdef, verdef_strings, v & 0x7fff);
 			else if (!(v & 0x7fff))
 				continue;
 		}
-		add_symbol(r, sym, elf_strptr(elf, strings, sym->st_name), version, hidden, dynamic);
+		add_symbol(r, sym, elf_strptr(elf, strings, sym->st_name), version, hidden,
+			   dynamic);
 	}
 }
 
@@ -243,11 +247,12 @@ static void read_table(struct reader *r, Elf *elf, Elf_Scn *scn, const struct se
 static bool read_elf(struct reader *r, Elf *elf)
 {
 	struct st_object *obj = r->obj;
-	struct sections s = { 0 };
+	struct sections s = {0};
 	Elf_Scn *scn = NULL;
 	size_t names, n;
 
-	if (elf_kind(elf) != ELF_K_ELF || elf_getshdrstrndx(elf, &names) || elf_getshdrnum(elf, &n) || n < 2)
+	if (elf_kind(elf) != ELF_K_ELF || elf_getshdrstrndx(elf, &names) ||
+	    elf_getshdrnum(elf, &n) || n < 2)
 		return false;
 	while ((scn = elf_nextscn(elf, scn))) {
 		GElf_Shdr shdr;
@@ -270,8 +275,9 @@ static bool read_elf(struct reader *r, Elf *elf)
 			s.verdef = scn;
 			continue;
 		}
-		if ((shdr.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) != (SHF_ALLOC | SHF_EXECINSTR) || !shdr.sh_size ||
-		    shdr.sh_type == SHT_NOBITS || shdr.sh_addr + shdr.sh_size < shdr.sh_addr)
+		if ((shdr.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) != (SHF_ALLOC | SHF_EXECINSTR) ||
+		    !shdr.sh_size || shdr.sh_type == SHT_NOBITS ||
+		    shdr.sh_addr + shdr.sh_size < shdr.sh_addr)
 			continue;
 		if (name && (!strncmp(name, ".plt", 4) || !strcmp(name, ".iplt")))
 			add_range(r, &obj->priv->plt, &obj->priv->nplt, obj->bias + shdr.sh_addr,
@@ -344,7 +350,8 @@ static void read_dynamic(struct reader *r)
 	if (!obj->dynamic)
 		return;
 	for (i = 0; i < 256; i++) {
-		if (!peek(obj, obj->dynamic + i * sizeof(dyn), &dyn, sizeof(dyn)) || dyn.d_tag == DT_NULL)
+		if (!peek(obj, obj->dynamic + i * sizeof(dyn), &dyn, sizeof(dyn)) ||
+		    dyn.d_tag == DT_NULL)
 			break;
 		switch (dyn.d_tag) {
 		case DT_SYMTAB:
@@ -528,7 +535,8 @@ static void make_functions(struct reader *r)
 	}
 	priv->nfunc = out;
 
-	/* Backwards: where the next function begins, and the largest size that any name of an address gives. */
+	/* Backwards: where the next function begins, and the largest size that any name of an
+	 * address gives. */
 	for (i = out, next = ~0ul; i--;) {
 		struct st_func *f = &priv->func[i];
 		const struct st_range *text = in_ranges(priv->text, priv->ntext, f->addr);
@@ -555,7 +563,7 @@ static void make_functions(struct reader *r)
 static void load(struct st_object *obj)
 {
 	struct st_object_priv *priv = obj->priv;
-	struct reader r = { .obj = obj };
+	struct reader r = {.obj = obj};
 	bool done = false, vdso = obj->flags & ST_OBJECT_VDSO;
 	char *image = NULL;
 	Elf *elf = NULL;
@@ -581,10 +589,12 @@ static void load(struct st_object *obj)
 	if (!done) {
 		if (fd < 0 && !vdso) {
 			obj->flags |= ST_OBJECT_MEMORY;
-			obj->why = "its file can't be opened, or is not the one that is mapped: only the functions that it "
+			obj->why = "its file can't be opened, or is not the one that is mapped: "
+				   "only the functions that it "
 				   "exports are known";
 		} else if (!vdso) {
-			obj->why = "its file has no section table: only the functions that it exports are known";
+			obj->why = "its file has no section table: only the functions that it "
+				   "exports are known";
 		}
 		free(priv->text);
 		free(priv->plt);
@@ -626,7 +636,8 @@ const struct st_func *st_object_function_at(struct st_object *obj, unsigned long
 		else
 			hi = mid;
 	}
-	/* A function may lie within another one: the last that begins before, whose size covers it. */
+	/* A function may lie within another one: the last that begins before, whose size covers it.
+	 */
 	while (lo--) {
 		f = &obj->priv->func[lo];
 		if (f->flags & ST_FUNC_ALIAS)
@@ -656,10 +667,12 @@ bool st_object_is_plt(struct st_object *obj, unsigned long addr)
 /* The better of two symbols has the higher rank. */
 static int rank(const struct st_symbol *s)
 {
-	return (s->dynamic && !s->hidden ? 8 : 0) + (s->dynamic ? 4 : 0) + (s->bind == STB_LOCAL ? 0 : 2);
+	return (s->dynamic && !s->hidden ? 8 : 0) + (s->dynamic ? 4 : 0) +
+	       (s->bind == STB_LOCAL ? 0 : 2);
 }
 
-int st_object_symbol(struct st_object *obj, const char *name, const char *version, struct st_symbol *sym)
+int st_object_symbol(struct st_object *obj, const char *name, const char *version,
+		     struct st_symbol *sym)
 {
 	struct st_object_priv *priv = obj->priv;
 	const struct st_symbol *best = NULL;
@@ -703,8 +716,8 @@ int st_object_symbol(struct st_object *obj, const char *name, const char *versio
 	return 0;
 }
 
-int st_objects_resolve(struct st_objects *objs, const char *name, const char *version, struct st_object **who,
-		       struct st_symbol *sym)
+int st_objects_resolve(struct st_objects *objs, const char *name, const char *version,
+		       struct st_object **who, struct st_symbol *sym)
 {
 	bool linked = false;
 	size_t i;
@@ -715,9 +728,11 @@ int st_objects_resolve(struct st_objects *objs, const char *name, const char *ve
 	for (i = 0; i < objs->n; i++) {
 		struct st_object *obj = &objs->object[i];
 
-		if (linked ? !(obj->flags & ST_OBJECT_LINKED) : !(obj->flags & ST_OBJECT_EXE) && objs->proc)
+		if (linked ? !(obj->flags & ST_OBJECT_LINKED)
+			   : !(obj->flags & ST_OBJECT_EXE) && objs->proc)
 			continue;
-		if (st_object_symbol(obj, name, version, sym) || sym->bind == STB_LOCAL || (linked && !sym->dynamic))
+		if (st_object_symbol(obj, name, version, sym) || sym->bind == STB_LOCAL ||
+		    (linked && !sym->dynamic))
 			continue;
 		if (who)
 			*who = obj;

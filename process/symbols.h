@@ -14,17 +14,17 @@ struct st_object_priv {
 	struct st_objects *objs;
 	/* As read from memory: they say whether a file is the one that is mapped. */
 	ElfW(Ehdr) ehdr;
-	ElfW(Phdr) *phdr;
+	ElfW(Phdr) * phdr;
 	unsigned long inode;
-	unsigned long map_start, map_end;	/* its first mapping: names it in /proc/PID/map_files */
+	unsigned long map_start, map_end; /* its first mapping: names it in /proc/PID/map_files */
 	int fd;
-	bool tried;			/* to open the file */
+	bool tried; /* to open the file */
 
-	bool loaded;			/* what follows is there */
+	bool loaded; /* what follows is there */
 	struct chunk *strings;
-	struct st_symbol *sym;		/* by name */
+	struct st_symbol *sym; /* by name */
 	size_t nsym, sym_size;
-	struct st_func *func;		/* by address */
+	struct st_func *func; /* by address */
 	size_t nfunc;
 	struct st_range *text;
 	size_t ntext;
@@ -32,9 +32,10 @@ struct st_object_priv {
 	size_t nplt;
 };
 
-bool st_elf_is_ours(const ElfW(Ehdr) *ehdr);
+bool st_elf_is_ours(const ElfW(Ehdr) * ehdr);
 
-/* Opens the object's file, if it can be found. Returns a descriptor that stays the object's, or -1. */
+/* Opens the object's file, if it can be found. Returns a descriptor that stays the object's, or -1.
+ */
 int st_object_open(struct st_object *obj);
 
 void st_symbols_free(struct st_object_priv *priv);

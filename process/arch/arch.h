@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What an architecture says about borrowing a thread: registers, the signal frame that brings the thread back by
- * itself, the few instructions it runs meanwhile, interrupted system calls, and relocations.
+ * What an architecture says about borrowing a thread: registers, the signal frame that brings the
+ *thread back by itself, the few instructions it runs meanwhile, interrupted system calls, and
+ *relocations.
  *
  * The borrowed thread runs this, called the loop:
  *
- *	call:	call a function, its address in a register		only entered when a function is called
- *	loop:	rt_sigreturn						the tool makes another system call of it
- *		jump to loop
+ *	call:	call a function, its address in a register		only entered when a function
+ *is called
+ *	loop:	rt_sigreturn						the tool makes another system
+ *call of it jump to loop
  *
- * Whenever the tool dies the kernel lets the thread go on; it comes to rt_sigreturn, and that makes it what it was.
+ * Whenever the tool dies the kernel lets the thread go on; it comes to rt_sigreturn, and that makes
+ *it what it was.
  */
 #ifndef ST_PROCESS_ARCH_H
 #define ST_PROCESS_ARCH_H
@@ -18,14 +21,16 @@
 
 /* All that borrowing a thread changes. */
 struct st_saved {
-	struct st_regs regs;	/* as ptrace gives them */
+	struct st_regs regs; /* as ptrace gives them */
 	uint64_t sigmask;
-	uint8_t *fp;		/* vector and floating-point state: one regset, whose type is the architecture's affair */
+	uint8_t *fp; /* vector and floating-point state: one regset, whose type is the
+			architecture's affair */
 	size_t fp_len;
-	long call;		/* the system call that restart_syscall() stands for, 0: none, or unknown */
+	long call; /* the system call that restart_syscall() stands for, 0: none, or unknown */
 };
 
-/* The system call that a thread was blocked in when it was last seen, from /proc/PID/task/TID/syscall. */
+/* The system call that a thread was blocked in when it was last seen, from
+ * /proc/PID/task/TID/syscall. */
 struct st_syscall {
 	bool blocked;
 	long nr;
@@ -50,21 +55,23 @@ int st_arch_set_fp(pid_t tid, const struct st_saved *saved);
 bool st_arch_syscall_drops_fp(const struct st_saved *saved);
 
 /*
- * A thread in a stop: where it will really go on when a system call is to be made again, and the way back. Only x86
- * leaves that decision open during the stop.
+ * A thread in a stop: where it will really go on when a system call is to be made again, and the
+ * way back. Only x86 leaves that decision open during the stop.
  */
 void st_arch_view(struct st_regs *regs);
 void st_arch_unview(struct st_regs *view, const struct st_regs *raw);
 
 /*
- * The stop made a system call return EINTR that no signal interrupted: have it made again. 1 when it was so and the
- * thread's registers were changed, else 0.
+ * The stop made a system call return EINTR that no signal interrupted: have it made again. 1 when
+ * it was so and the thread's registers were changed, else 0.
  */
 int st_arch_repeat(pid_t tid, const struct st_syscall *was);
-/* A signal came after all: let the call return EINTR. Nothing to do where the kernel decides after the stop. */
+/* A signal came after all: let the call return EINTR. Nothing to do where the kernel decides after
+ * the stop. */
 void st_arch_unrepeat(pid_t tid);
 
-/* In restart_syscall(): the call that was made originally, as the instructions before the pc tell it. 0: it is not there, -1: unknown. */
+/* In restart_syscall(): the call that was made originally, as the instructions before the pc tell
+ * it. 0: it is not there, -1: unknown. */
 long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t len);
 
 /* Why this thread can't be borrowed, or NULL. */
@@ -106,10 +113,10 @@ unsigned long st_arch_call_result(const struct st_regs *regs);
 /* Kinds of dynamic relocations. */
 enum st_reloc {
 	ST_RELOC_NONE,
-	ST_RELOC_RELATIVE,	/* bias + addend */
-	ST_RELOC_ABSOLUTE,	/* symbol + addend, a word */
-	ST_RELOC_ABS32,		/* the same, 32 bits that must hold it */
-	ST_RELOC_SLOT,		/* symbol; the addend is not used */
+	ST_RELOC_RELATIVE, /* bias + addend */
+	ST_RELOC_ABSOLUTE, /* symbol + addend, a word */
+	ST_RELOC_ABS32,	   /* the same, 32 bits that must hold it */
+	ST_RELOC_SLOT,	   /* symbol; the addend is not used */
 	ST_RELOC_REFUSED,
 };
 enum st_reloc st_arch_reloc(unsigned int type, const char **why);

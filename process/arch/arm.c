@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Borrowing a thread on 32-bit ARM, whatever state (A32, T32) it is in. The frame is the one that the kernel itself
- * writes for a signal handler (arch/arm/kernel/signal.c), so that its rt_sigreturn takes it.
+ * Borrowing a thread on 32-bit ARM, whatever state (A32, T32) it is in. The frame is the one that
+ * the kernel itself writes for a signal handler (arch/arm/kernel/signal.c), so that its
+ * rt_sigreturn takes it.
  *
- * The kernel decides before the stop whether a system call is made again: pc and r0 are back where they were. Only
- * calls that return EINTR need help.
+ * The kernel decides before the stop whether a system call is made again: pc and r0 are back where
+ * they were. Only calls that return EINTR need help.
  */
 #include "process/arch/arch.h"
 #include <elf.h>
@@ -20,13 +21,13 @@
 #ifndef PTRACE_GET_THREAD_AREA
 #define PTRACE_GET_THREAD_AREA 22
 #endif
-#define SET_SYSCALL 23		/* uapi/asm/ptrace.h, PTRACE_SET_SYSCALL */
+#define SET_SYSCALL 23 /* uapi/asm/ptrace.h, PTRACE_SET_SYSCALL */
 
 _Static_assert(sizeof(struct st_regs) == 72, "uapi asm/ptrace.h, struct pt_regs");
 
 static int get_set(pid_t tid, int regset, void *data, size_t *len)
 {
-	struct iovec iov = { data, *len };
+	struct iovec iov = {data, *len};
 
 	if (ptrace(PTRACE_GETREGSET, tid, regset, &iov))
 		return -errno;
@@ -36,7 +37,7 @@ static int get_set(pid_t tid, int regset, void *data, size_t *len)
 
 static int put_set(pid_t tid, int regset, const void *data, size_t len)
 {
-	struct iovec iov = { (void *)data, len };
+	struct iovec iov = {(void *)data, len};
 
 	return ptrace(PTRACE_SETREGSET, tid, regset, &iov) ? -errno : 0;
 }
@@ -96,16 +97,43 @@ static unsigned long svc_len(const struct st_regs *regs)
 }
 
 /*
- * System calls that return EINTR where others have the kernel make them again, and that did nothing when they do
- * (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets). Not close(): it has closed.
+ * System calls that return EINTR where others have the kernel make them again, and that did nothing
+ * when they do (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets).
+ * Not close(): it has closed.
  */
 static const short repeatable[] = {
-	SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_rt_sigtimedwait, 421 /* rt_sigtimedwait_time64 */,
-	SYS_semop, SYS_semtimedop, 420 /* semtimedop_time64 */, SYS_io_getevents, 399 /* io_pgetevents */,
-	416 /* io_pgetevents_time64 */, 426 /* io_uring_enter */, SYS_futex, 422 /* futex_time64 */,
-	449 /* futex_waitv */, SYS_read, SYS_readv, SYS_recv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
-	417 /* recvmmsg_time64 */, SYS_write, SYS_writev, SYS_send, SYS_sendto, SYS_sendmsg, SYS_accept, SYS_accept4,
-	SYS_connect, SYS_msgrcv, SYS_msgsnd,
+	SYS_epoll_wait,
+	SYS_epoll_pwait,
+	441 /* epoll_pwait2 */,
+	SYS_rt_sigtimedwait,
+	421 /* rt_sigtimedwait_time64 */,
+	SYS_semop,
+	SYS_semtimedop,
+	420 /* semtimedop_time64 */,
+	SYS_io_getevents,
+	399 /* io_pgetevents */,
+	416 /* io_pgetevents_time64 */,
+	426 /* io_uring_enter */,
+	SYS_futex,
+	422 /* futex_time64 */,
+	449 /* futex_waitv */,
+	SYS_read,
+	SYS_readv,
+	SYS_recv,
+	SYS_recvfrom,
+	SYS_recvmsg,
+	SYS_recvmmsg,
+	417 /* recvmmsg_time64 */,
+	SYS_write,
+	SYS_writev,
+	SYS_send,
+	SYS_sendto,
+	SYS_sendmsg,
+	SYS_accept,
+	SYS_accept4,
+	SYS_connect,
+	SYS_msgrcv,
+	SYS_msgsnd,
 };
 
 int st_arch_repeat(pid_t tid, const struct st_syscall *was)
@@ -116,7 +144,8 @@ int st_arch_repeat(pid_t tid, const struct st_syscall *was)
 	if (!was->blocked || st_arch_get(tid, &regs) || regs.r[0] != (unsigned long)-EINTR)
 		return 0;
 	/* It is still, or again, in the call that it was seen in. r7 has its number (EABI). */
-	if (regs.orig_r0 != was->arg[0] || regs.pc != was->pc || regs.sp != was->sp || regs.r[7] != (unsigned long)was->nr)
+	if (regs.orig_r0 != was->arg[0] || regs.pc != was->pc || regs.sp != was->sp ||
+	    regs.r[7] != (unsigned long)was->nr)
 		return 0;
 	for (i = 1; i < 6; i++)
 		if (regs.r[i] != was->arg[i])
@@ -158,7 +187,7 @@ const char *st_arch_refuses(const struct st_regs *regs)
 
 unsigned long st_arch_redzone(void)
 {
-	return 0;	/* AAPCS32, 6.2.1 */
+	return 0; /* AAPCS32, 6.2.1 */
 }
 
 unsigned long st_arch_thread_pointer(pid_t tid)
@@ -188,14 +217,16 @@ struct frame {
 	uint32_t more[(512 - 288) / 4];
 };
 
-_Static_assert(offsetof(struct frame, vfp_magic) == 360 && offsetof(struct frame, more) - 360 == 288 &&
-	       sizeof(struct frame) == 872, "asm/ucontext.h");
+_Static_assert(offsetof(struct frame, vfp_magic) == 360 &&
+		       offsetof(struct frame, more) - 360 == 288 && sizeof(struct frame) == 872,
+	       "asm/ucontext.h");
 
 #define VFP_MAGIC 0x56465001u
 #define VFP_SIZE 288
 #define FPEXC_EN 0x40000000u
 
-/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the error). */
+/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the
+ * error). */
 #define SS_KEEP 0x1000
 
 size_t st_arch_frame_size(const struct st_saved *saved)
@@ -207,7 +238,7 @@ size_t st_arch_frame_size(const struct st_saved *saved)
 void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 {
 	const struct st_regs *regs = &saved->regs;
-	struct frame frame = { 0 };
+	struct frame frame = {0};
 	unsigned int i;
 
 	(void)at;
@@ -233,10 +264,10 @@ void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 
 /* A32, whatever the program is. */
 const uint8_t st_arch_code[] = {
-	0x3c, 0xff, 0x2f, 0xe1,		/* call:	blx	ip */
-	0xad, 0x70, 0xa0, 0xe3,		/* loop:	mov	r7, #173	rt_sigreturn */
-	0x00, 0x00, 0x00, 0xef,		/*		svc	#0 */
-	0xfc, 0xff, 0xff, 0xea,		/*		b	loop */
+	0x3c, 0xff, 0x2f, 0xe1, /* call:	blx	ip */
+	0xad, 0x70, 0xa0, 0xe3, /* loop:	mov	r7, #173	rt_sigreturn */
+	0x00, 0x00, 0x00, 0xef, /*		svc	#0 */
+	0xfc, 0xff, 0xff, 0xea, /*		b	loop */
 };
 const size_t st_arch_code_len = sizeof(st_arch_code);
 

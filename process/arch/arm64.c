@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Borrowing a thread on AArch64. The frame is the one that the kernel itself writes for a signal handler
- * (arch/arm64/kernel/signal.c), so that its rt_sigreturn takes it.
+ * Borrowing a thread on AArch64. The frame is the one that the kernel itself writes for a signal
+ * handler (arch/arm64/kernel/signal.c), so that its rt_sigreturn takes it.
  *
- * The kernel decides before the stop whether a system call is made again: pc and x0 are back where they were. Only
- * calls that return EINTR need help, and their first argument is not in ptrace's registers any more.
+ * The kernel decides before the stop whether a system call is made again: pc and x0 are back where
+ * they were. Only calls that return EINTR need help, and their first argument is not in ptrace's
+ * registers any more.
  */
 #include "process/arch/arch.h"
 #include <elf.h>
@@ -28,7 +29,7 @@ _Static_assert(sizeof(struct st_regs) == 272, "uapi asm/ptrace.h, struct user_pt
 
 static int get_set(pid_t tid, int regset, void *data, size_t *len)
 {
-	struct iovec iov = { data, *len };
+	struct iovec iov = {data, *len};
 
 	if (ptrace(PTRACE_GETREGSET, tid, regset, &iov))
 		return -errno;
@@ -38,7 +39,7 @@ static int get_set(pid_t tid, int regset, void *data, size_t *len)
 
 static int put_set(pid_t tid, int regset, const void *data, size_t len)
 {
-	struct iovec iov = { (void *)data, len };
+	struct iovec iov = {(void *)data, len};
 
 	return ptrace(PTRACE_SETREGSET, tid, regset, &iov) ? -errno : 0;
 }
@@ -68,7 +69,7 @@ struct sve_header {
 	uint16_t vl, max_vl, flags, reserved;
 };
 
-#define SVE_REGS 1		/* SVE_PT_REGS_SVE: the Z registers are live beyond their low 128 bits */
+#define SVE_REGS 1 /* SVE_PT_REGS_SVE: the Z registers are live beyond their low 128 bits */
 #define SVE_MAX (16 + 256 * 34 + 32 + 32)
 
 /* Either the FPSIMD regset, or, when a thread has live SVE state, that one, which is larger. */
@@ -101,7 +102,8 @@ int st_arch_set_fp(pid_t tid, const struct st_saved *saved)
 	return put_set(tid, has_sve(saved) ? NT_ARM_SVE : NT_PRFPREG, saved->fp, saved->fp_len);
 }
 
-/* A system call may drop what SVE has beyond the FPSIMD registers (Documentation/arch/arm64/sve.rst, 3). */
+/* A system call may drop what SVE has beyond the FPSIMD registers
+ * (Documentation/arch/arm64/sve.rst, 3). */
 bool st_arch_syscall_drops_fp(const struct st_saved *saved)
 {
 	return has_sve(saved);
@@ -121,14 +123,35 @@ void st_arch_unview(struct st_regs *view, const struct st_regs *raw)
 #define SVC_LEN 4
 
 /*
- * System calls that return EINTR where others have the kernel make them again, and that did nothing when they do
- * (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets). Not close(): it has closed.
+ * System calls that return EINTR where others have the kernel make them again, and that did nothing
+ * when they do (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets).
+ * Not close(): it has closed.
  */
 static const short repeatable[] = {
-	SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_rt_sigtimedwait, SYS_semop, SYS_semtimedop, SYS_io_getevents,
-	292 /* io_pgetevents */, 426 /* io_uring_enter */, SYS_futex, 449 /* futex_waitv */, SYS_read, SYS_readv,
-	SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_accept,
-	SYS_accept4, SYS_connect, SYS_msgrcv, SYS_msgsnd,
+	SYS_epoll_pwait,
+	441 /* epoll_pwait2 */,
+	SYS_rt_sigtimedwait,
+	SYS_semop,
+	SYS_semtimedop,
+	SYS_io_getevents,
+	292 /* io_pgetevents */,
+	426 /* io_uring_enter */,
+	SYS_futex,
+	449 /* futex_waitv */,
+	SYS_read,
+	SYS_readv,
+	SYS_recvfrom,
+	SYS_recvmsg,
+	SYS_recvmmsg,
+	SYS_write,
+	SYS_writev,
+	SYS_sendto,
+	SYS_sendmsg,
+	SYS_accept,
+	SYS_accept4,
+	SYS_connect,
+	SYS_msgrcv,
+	SYS_msgsnd,
 };
 
 int st_arch_repeat(pid_t tid, const struct st_syscall *was)
@@ -167,7 +190,7 @@ void st_arch_unrepeat(pid_t tid)
 long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t len)
 {
 	/* Those that have a restart block (users of set_restart_fn() in the kernel). */
-	static const uint32_t restartable[] = { SYS_nanosleep, SYS_clock_nanosleep, SYS_futex };
+	static const uint32_t restartable[] = {SYS_nanosleep, SYS_clock_nanosleep, SYS_futex};
 	size_t at, i;
 	uint32_t insn;
 
@@ -191,12 +214,12 @@ const char *st_arch_refuses(const struct st_regs *regs)
 
 unsigned long st_arch_redzone(void)
 {
-	return 0;	/* AAPCS64, 6.4.5.1 */
+	return 0; /* AAPCS64, 6.4.5.1 */
 }
 
 unsigned long st_arch_thread_pointer(pid_t tid)
 {
-	uint64_t tp[2] = { 0 };
+	uint64_t tp[2] = {0};
 	size_t len = sizeof(tp);
 
 	return get_set(tid, NT_ARM_TLS, tp, &len) ? 0 : tp[0];
@@ -219,7 +242,8 @@ struct frame {
 	/* records: of at most 4096 bytes */
 };
 
-_Static_assert(offsetof(struct frame, fault_address) == 304 && sizeof(struct frame) == 592, "asm/sigcontext.h");
+_Static_assert(offsetof(struct frame, fault_address) == 304 && sizeof(struct frame) == 592,
+	       "asm/sigcontext.h");
 
 #define RECORDS_MAX 4096
 
@@ -237,10 +261,12 @@ struct sve_record {
 	uint16_t vl, flags, reserved[2];
 };
 
-/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the error). */
+/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the
+ * error). */
 #define SS_KEEP 0x1000
 
-/* Z, P and FFR registers of a vector length; the regset and the record have them at the same offset, 16. */
+/* Z, P and FFR registers of a vector length; the regset and the record have them at the same
+ * offset, 16. */
 static size_t sve_len(const struct st_saved *saved)
 {
 	struct sve_header head;
@@ -251,7 +277,9 @@ static size_t sve_len(const struct st_saved *saved)
 	memcpy(&head, saved->fp, sizeof(head));
 	len = sizeof(struct sve_record) + 32ul * head.vl + 16ul * head.vl / 8 + head.vl / 8;
 	/* What does not fit (vectors of more than 512 bits) goes as FPSIMD state. */
-	return sizeof(struct fpsimd_record) + len + 32 <= RECORDS_MAX && len <= saved->fp_len ? (len + 15) & ~15ul : 0;
+	return sizeof(struct fpsimd_record) + len + 32 <= RECORDS_MAX && len <= saved->fp_len
+		       ? (len + 15) & ~15ul
+		       : 0;
 }
 
 size_t st_arch_frame_size(const struct st_saved *saved)
@@ -287,8 +315,8 @@ static void fill_fpsimd(const struct st_saved *saved, struct fpsimd_record *reco
 void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 {
 	const struct st_regs *regs = &saved->regs;
-	struct fpsimd_record fpsimd = { 0 };
-	struct frame frame = { 0 };
+	struct fpsimd_record fpsimd = {0};
+	struct frame frame = {0};
 	size_t sve = sve_len(saved);
 	uint8_t *to = buf;
 
@@ -308,7 +336,7 @@ void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 	memcpy(to, &fpsimd, sizeof(fpsimd));
 	to += sizeof(fpsimd);
 	if (sve) {
-		struct sve_record record = { .magic = SVE_MAGIC, .size = sve };
+		struct sve_record record = {.magic = SVE_MAGIC, .size = sve};
 		struct sve_header head;
 
 		memcpy(&head, saved->fp, sizeof(head));
@@ -319,21 +347,21 @@ void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 		memcpy(to, &record, sizeof(record));
 		to += sve;
 	}
-	memset(to, 0, 16);	/* ends the records */
+	memset(to, 0, 16); /* ends the records */
 }
 
 const uint8_t st_arch_code[] = {
-	0x00, 0x02, 0x3f, 0xd6,		/* call:	blr	x16 */
-	0x68, 0x11, 0x80, 0xd2,		/* loop:	mov	x8, #139	rt_sigreturn */
-	0x01, 0x00, 0x00, 0xd4,		/*		svc	#0 */
-	0xfe, 0xff, 0xff, 0x17,		/*		b	loop */
+	0x00, 0x02, 0x3f, 0xd6, /* call:	blr	x16 */
+	0x68, 0x11, 0x80, 0xd2, /* loop:	mov	x8, #139	rt_sigreturn */
+	0x01, 0x00, 0x00, 0xd4, /*		svc	#0 */
+	0xfe, 0xff, 0xff, 0x17, /*		b	loop */
 };
 const size_t st_arch_code_len = sizeof(st_arch_code);
 
 #define CODE_LOOP 4
 #define CODE_SVC 8
 
-#define PSTATE_KEEP 0x1000	/* SSBS; flags and BTYPE are cleared */
+#define PSTATE_KEEP 0x1000 /* SSBS; flags and BTYPE are cleared */
 
 static void prepare(struct st_regs *regs, unsigned long frame)
 {

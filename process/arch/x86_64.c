@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Borrowing a thread on x86-64. The frame is the one that the kernel itself writes for a signal handler
- * (arch/x86/kernel/signal_64.c), so that its rt_sigreturn takes it.
+ * Borrowing a thread on x86-64. The frame is the one that the kernel itself writes for a signal
+ * handler (arch/x86/kernel/signal_64.c), so that its rt_sigreturn takes it.
  */
 #include "process/arch/arch.h"
 #include <cpuid.h>
@@ -19,8 +19,10 @@
 #define ERESTARTNOHAND 514
 #define ERESTART_RESTARTBLOCK 516
 
-/* struct st_regs is the first part of struct user_regs_struct; segment registers and bases follow. */
-_Static_assert(offsetof(struct user_regs_struct, ss) == offsetof(struct st_regs, ss), "uapi asm/ptrace.h");
+/* struct st_regs is the first part of struct user_regs_struct; segment registers and bases follow.
+ */
+_Static_assert(offsetof(struct user_regs_struct, ss) == offsetof(struct st_regs, ss),
+	       "uapi asm/ptrace.h");
 
 int st_arch_get(pid_t tid, struct st_regs *regs)
 {
@@ -52,7 +54,7 @@ int st_arch_get_fp(pid_t tid, struct st_saved *saved)
 	saved->fp = malloc(XSAVE_MAX);
 	if (!saved->fp)
 		return -ENOMEM;
-	iov = (struct iovec){ saved->fp, XSAVE_MAX };
+	iov = (struct iovec){saved->fp, XSAVE_MAX};
 	if (ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &iov)) {
 		/* No XSAVE: 512 bytes of FXSAVE. */
 		iov.iov_len = XSAVE_MAX;
@@ -68,9 +70,11 @@ int st_arch_get_fp(pid_t tid, struct st_saved *saved)
 
 int st_arch_set_fp(pid_t tid, const struct st_saved *saved)
 {
-	struct iovec iov = { saved->fp, saved->fp_len };
+	struct iovec iov = {saved->fp, saved->fp_len};
 
-	return ptrace(PTRACE_SETREGSET, tid, saved->fp_len > 512 ? NT_X86_XSTATE : NT_PRFPREG, &iov) ? -errno : 0;
+	return ptrace(PTRACE_SETREGSET, tid, saved->fp_len > 512 ? NT_X86_XSTATE : NT_PRFPREG, &iov)
+		       ? -errno
+		       : 0;
 }
 
 bool st_arch_syscall_drops_fp(const struct st_saved *saved)
@@ -79,7 +83,8 @@ bool st_arch_syscall_drops_fp(const struct st_saved *saved)
 	return false;
 }
 
-/* Will the kernel make a system call again when this thread goes on? (arch_do_signal_or_restart()) */
+/* Will the kernel make a system call again when this thread goes on? (arch_do_signal_or_restart())
+ */
 static bool restarts(const struct st_regs *regs)
 {
 	switch (-(long)regs->ax) {
@@ -92,7 +97,7 @@ static bool restarts(const struct st_regs *regs)
 	return false;
 }
 
-#define SYSCALL_LEN 2	/* 0f 05 */
+#define SYSCALL_LEN 2 /* 0f 05 */
 
 void st_arch_view(struct st_regs *regs)
 {
@@ -111,19 +116,41 @@ void st_arch_unview(struct st_regs *view, const struct st_regs *raw)
 }
 
 /*
- * System calls that return EINTR where others have the kernel make them again, and that did nothing when they do
- * (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets). Not close(): it has closed.
+ * System calls that return EINTR where others have the kernel make them again, and that did nothing
+ * when they do (signal(7), "Interruption of system calls by stop signals"; timeouts of sockets).
+ * Not close(): it has closed.
  */
 static const short repeatable[] = {
-	SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_rt_sigtimedwait, SYS_semop, SYS_semtimedop,
-	SYS_io_getevents, 333 /* io_pgetevents */, 426 /* io_uring_enter */, SYS_futex, 449 /* futex_waitv */,
-	SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg,
-	SYS_accept, SYS_accept4, SYS_connect, SYS_msgrcv, SYS_msgsnd,
+	SYS_epoll_wait,
+	SYS_epoll_pwait,
+	441 /* epoll_pwait2 */,
+	SYS_rt_sigtimedwait,
+	SYS_semop,
+	SYS_semtimedop,
+	SYS_io_getevents,
+	333 /* io_pgetevents */,
+	426 /* io_uring_enter */,
+	SYS_futex,
+	449 /* futex_waitv */,
+	SYS_read,
+	SYS_readv,
+	SYS_recvfrom,
+	SYS_recvmsg,
+	SYS_recvmmsg,
+	SYS_write,
+	SYS_writev,
+	SYS_sendto,
+	SYS_sendmsg,
+	SYS_accept,
+	SYS_accept4,
+	SYS_connect,
+	SYS_msgrcv,
+	SYS_msgsnd,
 };
 
 /*
- * Whether a handler runs is not known yet during the stop. With ERESTARTNOHAND the kernel returns EINTR if one does
- * and makes the call again if none does.
+ * Whether a handler runs is not known yet during the stop. With ERESTARTNOHAND the kernel returns
+ * EINTR if one does and makes the call again if none does.
  */
 int st_arch_repeat(pid_t tid, const struct st_syscall *was)
 {
@@ -149,7 +176,8 @@ void st_arch_unrepeat(pid_t tid)
 long st_arch_restarted(const struct st_regs *regs, const uint8_t *before, size_t len)
 {
 	/* Those that have a restart block (users of set_restart_fn() in the kernel). */
-	static const uint32_t restartable[] = { SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex };
+	static const uint32_t restartable[] = {SYS_nanosleep, SYS_clock_nanosleep, SYS_poll,
+					       SYS_futex};
 	size_t at, i;
 
 	if (!restarts(regs) || regs->orig_ax != SYS_restart_syscall)
@@ -173,7 +201,7 @@ const char *st_arch_refuses(const struct st_regs *regs)
 
 unsigned long st_arch_redzone(void)
 {
-	return 128;	/* psABI x86-64, 3.2.2 */
+	return 128; /* psABI x86-64, 3.2.2 */
 }
 
 unsigned long st_arch_thread_pointer(pid_t tid)
@@ -203,7 +231,7 @@ struct sw_bytes {
 
 /* uapi/asm/sigcontext.h, struct sigcontext_64, and asm-generic/ucontext.h around it. */
 struct frame {
-	uint64_t align;		/* sp is 16-byte aligned behind pretcode */
+	uint64_t align; /* sp is 16-byte aligned behind pretcode */
 	uint64_t pretcode;
 	uint64_t uc_flags, uc_link;
 	uint64_t ss_sp;
@@ -220,10 +248,12 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == 320, "the XSAVE image behind it is 64-byte aligned");
 
-/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the error). */
+/* A mode that sigaltstack() refuses: what the thread has set stays (restore_altstack() ignores the
+ * error). */
 #define SS_KEEP 0x1000
 
-/* Bytes up to the end of the last component in use; the kernel allows any size that is not more than its own. */
+/* Bytes up to the end of the last component in use; the kernel allows any size that is not more
+ * than its own. */
 static size_t xsave_len(const struct st_saved *saved)
 {
 	size_t len = 512 + 64;
@@ -236,7 +266,8 @@ static size_t xsave_len(const struct st_saved *saved)
 	for (i = 2; i < 63; i++) {
 		unsigned int size, offset, flags, unused;
 
-		/* SDM vol. 1, 13.2: sub-leaf i says where component i lies in the standard format. */
+		/* SDM vol. 1, 13.2: sub-leaf i says where component i lies in the standard format.
+		 */
 		if (in_use >> i & 1 && __get_cpuid_count(0xd, i, &size, &offset, &flags, &unused) &&
 		    offset + size > len && offset + size <= saved->fp_len)
 			len = offset + size;
@@ -253,7 +284,7 @@ void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 {
 	struct st_regs regs = saved->regs;
 	size_t len = xsave_len(saved);
-	struct frame frame = { 0 };
+	struct frame frame = {0};
 	uint8_t *fp = (uint8_t *)buf + sizeof(frame);
 	uint32_t magic2 = FP_XSTATE_MAGIC2;
 
@@ -289,34 +320,34 @@ void st_arch_frame(const struct st_saved *saved, unsigned long at, void *buf)
 	memcpy(fp, saved->fp, len);
 	memset(fp + SW_RESERVED, 0, sizeof(struct sw_bytes));
 	if (len > 512) {
-		struct sw_bytes sw = { FP_XSTATE_MAGIC1, len + sizeof(magic2), 0, len, { 0 } };
+		struct sw_bytes sw = {FP_XSTATE_MAGIC1, len + sizeof(magic2), 0, len, {0}};
 
 		memcpy(&sw.xfeatures, fp + 512, sizeof(sw.xfeatures));
-		sw.xfeatures |= 3;	/* x87 and SSE are always there */
+		sw.xfeatures |= 3; /* x87 and SSE are always there */
 		memcpy(fp + SW_RESERVED, &sw, sizeof(sw));
 	}
 	memcpy(fp + len, &magic2, sizeof(magic2));
 }
 
 const uint8_t st_arch_code[] = {
-	0x41, 0xff, 0xd3,		/* call:	call	*%r11 */
-	0x48, 0x89, 0xc7,		/*		mov	%rax,%rdi	system calls lose rax */
-	0xb8, 15, 0, 0, 0,		/* loop:	mov	$15,%eax	rt_sigreturn */
-	0x0f, 0x05,			/*		syscall */
-	0xeb, 0xf7,			/*		jmp	loop */
+	0x41, 0xff, 0xd3,	/* call:	call	*%r11 */
+	0x48, 0x89, 0xc7,	/*		mov	%rax,%rdi	system calls lose rax */
+	0xb8, 15,   0,	  0, 0, /* loop:	mov	$15,%eax	rt_sigreturn */
+	0x0f, 0x05,		/*		syscall */
+	0xeb, 0xf7,		/*		jmp	loop */
 };
 const size_t st_arch_code_len = sizeof(st_arch_code);
 
 #define CODE_LOOP 6
 #define CODE_SYSCALL 11
 
-#define FLAGS_PLAIN 0x202	/* IF and the bit that is always set */
+#define FLAGS_PLAIN 0x202 /* IF and the bit that is always set */
 
 static void prepare(struct st_regs *regs, unsigned long frame)
 {
 	regs->sp = frame + offsetof(struct frame, uc_flags);
 	regs->flags = FLAGS_PLAIN;
-	regs->orig_ax = -1;	/* not in a system call: nothing is to be made again */
+	regs->orig_ax = -1; /* not in a system call: nothing is to be made again */
 	regs->ax = 0;
 }
 

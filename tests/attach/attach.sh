@@ -124,7 +124,7 @@ done
 "$ST" probe -p 4194303 'p malloc' >"$T/out" 2>"$T/err"
 is "no such process" $? 1
 like "no such process" "$T/err" '[Nn]o (such )?process'
-sh -c 'sh -c "exit 0" & echo $!; exec sleep 20' >"$T/zombie" &
+sh -c 'sleep 0.3 & echo $!; exec sleep 20' >"$T/zombie" &
 zombie=$!
 i=0
 until grep -q '^State:.*Z' "/proc/$(head -1 "$T/zombie" 2>/dev/null)/status" 2>/dev/null || [ $i -gt 20 ]; do

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stops, borrows and kills around programs that check themselves (target.c). Whatever is done here, a target must go
- * on with right results and end with "ok"; that is what each test asks in the end.
+ * Stops, borrows and kills around programs that check themselves (target.c). Whatever is done here,
+ *a target must go on with right results and end with "ok"; that is what each test asks in the end.
  *
- *	attach [--user] DIR [NAME...]	DIR holds the target programs; NAME: only tests whose name begins so
+ *	attach [--user] DIR [NAME...]	DIR holds the target programs; NAME: only tests whose name
+ *begins so
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -33,19 +34,19 @@ static const char *test_name;
 static bool test_failed;
 static char err[ST_ERR_MAX];
 
-#define CHECK(what)                                                                                                    \
-	do {                                                                                                           \
-		if (!(what)) {                                                                                         \
-			printf("  %s:%d: %s is not so [%s]\n", __FILE__, __LINE__, #what, err);                        \
-			test_failed = true;                                                                            \
-		}                                                                                                      \
+#define CHECK(what)                                                                                \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			printf("  %s:%d: %s is not so [%s]\n", __FILE__, __LINE__, #what, err);    \
+			test_failed = true;                                                        \
+		}                                                                                  \
 	} while (0)
 
-#define NEED(what)                                                                                                     \
-	do {                                                                                                           \
-		CHECK(what);                                                                                           \
-		if (test_failed)                                                                                       \
-			return;                                                                                        \
+#define NEED(what)                                                                                 \
+	do {                                                                                       \
+		CHECK(what);                                                                       \
+		if (test_failed)                                                                   \
+			return;                                                                    \
 	} while (0)
 
 /* Emulated machines are slow: fewer rounds there. */
@@ -54,10 +55,11 @@ static int scaled(int count)
 	return getenv("SIDETRACK_VM") ? (count + 3) / 4 : count;
 }
 
-/* A program without a dynamic loader: musl's where there is one, else glibc's. NULL: neither was built. */
+/* A program without a dynamic loader: musl's where there is one, else glibc's. NULL: neither was
+ * built. */
 static const char *static_target(void)
 {
-	static const char *const names[] = { "target-musl", "target-static" };
+	static const char *const names[] = {"target-musl", "target-static"};
 	char path[512];
 	size_t i;
 
@@ -90,7 +92,7 @@ static bool read_line(int fd, char *line, size_t size, int timeout_ms)
 	size_t n = 0;
 
 	while (n + 1 < size) {
-		struct pollfd p = { fd, POLLIN, 0 };
+		struct pollfd p = {fd, POLLIN, 0};
 
 		if (poll(&p, 1, timeout_ms) != 1 || read(fd, line + n, 1) != 1)
 			break;
@@ -107,7 +109,8 @@ static struct target start_as(const char *program, const char *mode, uid_t uid)
 	char path[512], line[64];
 	struct target t;
 
-	snprintf(path, sizeof(path), "%s%s%s", *program == '/' ? "" : dir, *program == '/' ? "" : "/", program);
+	snprintf(path, sizeof(path), "%s%s%s", *program == '/' ? "" : dir,
+		 *program == '/' ? "" : "/", program);
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		exit(1);
 	t.pid = fork();
@@ -141,7 +144,8 @@ static bool answers(struct target *t)
 {
 	char line[64];
 
-	return write(t->in, "?", 1) == 1 && read_line(t->out, line, sizeof(line), 5000) && !strncmp(line, "alive", 5);
+	return write(t->in, "?", 1) == 1 && read_line(t->out, line, sizeof(line), 5000) &&
+	       !strncmp(line, "alive", 5);
 }
 
 /* For who gives up. */
@@ -270,7 +274,8 @@ static void test_not_mine(void)
 
 		if (setgid(65534) || setuid(65534))
 			_exit(3);
-		_exit(st_proc_open(t.pid, &p, err) == -EPERM && strstr(err, "belongs to root") ? 0 : 1);
+		_exit(st_proc_open(t.pid, &p, err) == -EPERM && strstr(err, "belongs to root") ? 0
+											       : 1);
 	}
 	waitpid(child, &status, 0);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -340,12 +345,12 @@ static void test_objects(void)
 				bad++;
 			/* The text of the process is the text of the file. */
 			if (!(o->flags & ST_OBJECT_VDSO) &&
-			    (st_mem_read(p, f[j].addr, a, len) || st_object_bytes(o, f[j].addr, b, len) ||
-			     memcmp(a, b, len)))
+			    (st_mem_read(p, f[j].addr, a, len) ||
+			     st_object_bytes(o, f[j].addr, b, len) || memcmp(a, b, len)))
 				bad++;
 			if (bad > bads)
-				printf("  %s:%s at %#lx, size %lu, room %lu\n", o->name, f[j].name, f[j].addr - o->bias,
-				       f[j].size, f[j].room);
+				printf("  %s:%s at %#lx, size %lu, room %lu\n", o->name, f[j].name,
+				       f[j].addr - o->bias, f[j].size, f[j].room);
 		}
 	}
 	CHECK(!bad);
@@ -353,8 +358,10 @@ static void test_objects(void)
 	CHECK(!st_object_symbol(&objs->object[0], "target_add", NULL, &sym));
 	f = st_object_function_at(&objs->object[0], sym.addr + 3);
 	CHECK(f && !strcmp(f->name, "target_add") && f->size == sym.size);
-	CHECK(!st_objects_resolve(objs, "malloc", NULL, &who, &sym) && !strcmp(who->name, "libc.so.6"));
-	CHECK(!st_objects_resolve(objs, "target_word", NULL, &who, &sym) && sym.size == sizeof(long));
+	CHECK(!st_objects_resolve(objs, "malloc", NULL, &who, &sym) &&
+	      !strcmp(who->name, "libc.so.6"));
+	CHECK(!st_objects_resolve(objs, "target_word", NULL, &who, &sym) &&
+	      sym.size == sizeof(long));
 	CHECK(st_objects_resolve(objs, "no_such_thing", NULL, &who, &sym) == -ENOENT);
 	st_objects_free(objs);
 
@@ -371,7 +378,8 @@ static void test_objects(void)
 		g = st_object_functions(&file->object[0], &m);
 		CHECK(n == m && n > 20);
 		for (i = 0; i < n && i < m; i++)
-			if (strcmp(f[i].name, g[i].name) || f[i].addr != g[i].addr + objs->object[0].bias ||
+			if (strcmp(f[i].name, g[i].name) ||
+			    f[i].addr != g[i].addr + objs->object[0].bias ||
 			    f[i].size != g[i].size || f[i].room != g[i].room)
 				test_failed = true;
 		st_objects_free(file);
@@ -648,12 +656,14 @@ static void test_signals(void)
 		unsigned int j;
 
 		for (j = 0; j < i % 5; j++)
-			sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+			sent += !sigqueue(t.pid, SIGRTMIN + 5,
+					  (union sigval){.sival_int = (int)sent});
 		NEED(!st_stop(p, 0, 5000, &s, err));
-		sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+		sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){.sival_int = (int)sent});
 		if (i % 2) {
 			NEED(!st_remote_begin(s, st_stop_thread(s, i % st_stop_count(s)), &r, err));
-			sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){ .sival_int = (int)sent });
+			sent += !sigqueue(t.pid, SIGRTMIN + 5,
+					  (union sigval){.sival_int = (int)sent});
 			CHECK(remote_getpid(r) == t.pid);
 			CHECK(!st_remote_end(r));
 		}
@@ -696,7 +706,8 @@ static void test_target_dies(void)
 				NEED(!st_remote_begin(s, NULL, &r, err));
 			kill(t.pid, SIGKILL);
 			usleep(i * 100);
-			CHECK(st_remote_mmap(r, &addr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == -ESRCH);
+			CHECK(st_remote_mmap(r, &addr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+					     -1, 0) == -ESRCH);
 			CHECK(st_remote_end(r) == -ESRCH);
 		}
 		CHECK(st_resume(s, NULL) == -ESRCH);
@@ -709,7 +720,8 @@ static void test_target_dies(void)
 
 /* ---- remote calls */
 
-/* Text, read-only data and the unused ends of their pages hold what the files hold (but for relocated pages). */
+/* Text, read-only data and the unused ends of their pages hold what the files hold (but for
+ * relocated pages). */
 static bool is_as_its_files(struct st_proc *p)
 {
 	size_t page = sysconf(_SC_PAGESIZE), i, j;
@@ -724,8 +736,10 @@ static bool is_as_its_files(struct st_proc *p)
 
 		for (j = 0; fd >= 0 && j < o->nsegments; j++) {
 			const struct st_segment *seg = &o->segment[j];
-			unsigned long from = seg->start + seg->filesz, to = (from + page - 1) & ~(page - 1);
-			size_t len = to - (seg->prot & PROT_EXEC ? seg->start : from), base = to - len;
+			unsigned long from = seg->start + seg->filesz,
+				      to = (from + page - 1) & ~(page - 1);
+			size_t len = to - (seg->prot & PROT_EXEC ? seg->start : from),
+			       base = to - len;
 			uint8_t *mem = malloc(len + 1), *file = calloc(1, len + 1);
 
 			if (!(seg->prot & PROT_WRITE) && seg->end == from && len &&
@@ -757,16 +771,18 @@ static void borrow(const char *program, const char *mode, int count, unsigned in
 
 		NEED(!st_stop(p, flags, 5000, &s, err));
 		/* Another thread each time: each kind of blocked call is borrowed. */
-		NEED(!st_remote_begin(s, i % 3 ? st_stop_thread(s, i % st_stop_count(s)) : NULL, &r, err));
+		NEED(!st_remote_begin(s, i % 3 ? st_stop_thread(s, i % st_stop_count(s)) : NULL, &r,
+				      err));
 		for (j = 0; j < 3; j++) {
 			unsigned long addr = 0;
 			char word[32] = "written from outside", back[32] = "";
 
 			CHECK(remote_getpid(r) == t.pid);
-			CHECK(!st_remote_mmap(r, &addr, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-					      0));
+			CHECK(!st_remote_mmap(r, &addr, 65536, PROT_READ | PROT_WRITE,
+					      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 			CHECK(addr && !st_mem_write(p, addr + 60000, word, sizeof(word)));
-			CHECK(!st_mem_read(p, addr + 60000, back, sizeof(back)) && !strcmp(word, back));
+			CHECK(!st_mem_read(p, addr + 60000, back, sizeof(back)) &&
+			      !strcmp(word, back));
 			CHECK(!st_remote_mprotect(r, addr, 4096, PROT_READ));
 			CHECK(!st_remote_munmap(r, addr, 65536));
 			/* While others run they may have got the place already. */
@@ -832,7 +848,8 @@ static void test_remote_seccomp(void)
 		struct st_stop *s;
 		struct st_proc *p;
 
-		NEED(!test_failed && !st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 1000, &s, err));
+		NEED(!test_failed && !st_proc_open(t.pid, &p, err) &&
+		     !st_stop(p, 0, 1000, &s, err));
 		CHECK(st_remote_begin(s, NULL, &r, err) == -EPERM && strstr(err, "seccomp"));
 		st_proc_close(p);
 		CHECK(finish(&t));
@@ -858,7 +875,7 @@ static unsigned long symbol(struct st_proc *p, const char *name)
 static void test_remote_call(void)
 {
 	struct target t = start("target", "blocked,vector,handler");
-	unsigned long args[4] = { 1, 2, 3, 4 }, ret, add, crash, hang;
+	unsigned long args[4] = {1, 2, 3, 4}, ret, add, crash, hang;
 	struct st_proc *p;
 	int i;
 
@@ -919,7 +936,8 @@ static void test_remote_files(void)
 	CHECK(!st_remote_munmap(r, addr, 8192));
 	CHECK(!st_remote_close(r, fd));
 	text = symbol(p, "target_add");
-	CHECK(!st_remote_area(r, 100000, text, text + 4096, 1ul << 24, PROT_READ | PROT_EXEC, &addr, err));
+	CHECK(!st_remote_area(r, 100000, text, text + 4096, 1ul << 24, PROT_READ | PROT_EXEC, &addr,
+			      err));
 	CHECK(addr + 100000 < text + (1ul << 24) && addr + (1ul << 24) > text + 4096);
 	CHECK(!st_mem_write(p, addr, "code", 4));
 	CHECK(!st_remote_munmap(r, addr, (100000 + 4095) & ~4095ul));
@@ -965,7 +983,8 @@ static bool check_maps(struct st_proc *p, const struct st_loaded *l, const char 
 			ok = false;
 		if (!strcmp(m->path, path))
 			*named = true;
-		if (l && m->start >= l->lo && m->end <= l->hi && m->prot & PROT_EXEC && m->prot & PROT_WRITE)
+		if (l && m->start >= l->lo && m->end <= l->hi && m->prot & PROT_EXEC &&
+		    m->prot & PROT_WRITE)
 			ok = false;
 	}
 	st_maps_free(maps);
@@ -975,8 +994,8 @@ static bool check_maps(struct st_proc *p, const struct st_loaded *l, const char 
 static void loads(const char *program, bool want_named)
 {
 	struct target t = start(program, "malloc,printf,nanosleep");
-	struct st_resolver resolver = { 0 };
-	struct st_load_opts opts = { .size = sizeof(opts) };
+	struct st_resolver resolver = {0};
+	struct st_load_opts opts = {.size = sizeof(opts)};
 	struct st_objects *objs;
 	char path[512], *image;
 	struct st_proc *p;
@@ -988,14 +1007,14 @@ static void loads(const char *program, bool want_named)
 	image = slurp(path, &len);
 	NEED(image && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
 	for (i = 0; i < 20 && !test_failed; i++) {
-		unsigned long args[2] = { 5, 3 }, fn = 0, ret = 0;
+		unsigned long args[2] = {5, 3}, fn = 0, ret = 0;
 		struct st_loaded l;
 		struct st_remote *r;
 		struct st_stop *s;
 		bool named;
 
 		NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
-		resolver = (struct st_resolver){ objs, r };
+		resolver = (struct st_resolver){objs, r};
 		opts.resolve = st_resolve_with_objects;
 		opts.ctx = &resolver;
 		opts.path = i % 2 ? path : NULL;
@@ -1034,7 +1053,7 @@ static void test_load(void)
 static void test_load_damaged(void)
 {
 	struct target t = start("target", "");
-	struct st_load_opts opts = { .size = sizeof(opts), .resolve = st_resolve_with_objects };
+	struct st_load_opts opts = {.size = sizeof(opts), .resolve = st_resolve_with_objects};
 	struct st_resolver resolver;
 	struct st_objects *objs;
 	char path[512], *image, *bad;
@@ -1051,7 +1070,7 @@ static void test_load_damaged(void)
 	NEED(image && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
 	bad = malloc(len);
 	NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
-	resolver = (struct st_resolver){ objs, r };
+	resolver = (struct st_resolver){objs, r};
 	opts.ctx = &resolver;
 	for (i = 0; i < scaled(1500) && !test_failed; i++) {
 		size_t n = i % 5 ? len : rand_r(&seed) % len, limit = i % 2 ? 4096 : len;
@@ -1098,9 +1117,9 @@ static void test_scan(void)
 	NEED(!st_object_symbol(&objs->object[0], "do_vector", NULL, &vector));
 	NEED(!st_object_symbol(&objs->object[0], "do_semop", NULL, &never));
 	for (i = 0; i < 20 || (!seen && i < 2000); i++) {
-		struct st_range r[2] = { { pausing.addr, pausing.addr + pausing.size },
-					 { vector.addr, vector.addr + vector.size } };
-		struct st_range no = { never.addr, never.addr + never.size };
+		struct st_range r[2] = {{pausing.addr, pausing.addr + pausing.size},
+					{vector.addr, vector.addr + vector.size}};
+		struct st_range no = {never.addr, never.addr + never.size};
 		size_t j, pauses = 0;
 		struct st_stop *s;
 		struct st_hit hit;
@@ -1109,8 +1128,10 @@ static void test_scan(void)
 		for (j = 0; j < st_stop_count(s); j++) {
 			struct st_thread *th = st_stop_thread(s, j);
 
-			/* In do_pause: its address is on the stack, the thread itself is in libc. */
-			pauses += st_scan(th, r, 1, &hit) == 1 && hit.where && hit.tid == st_thread_tid(th);
+			/* In do_pause: its address is on the stack, the thread itself is in libc.
+			 */
+			pauses += st_scan(th, r, 1, &hit) == 1 && hit.where &&
+				  hit.tid == st_thread_tid(th);
 			vectors += st_scan(th, r + 1, 1, &hit) == 1;
 			CHECK(st_scan(th, &no, 1, NULL) == 0);
 		}
@@ -1173,9 +1194,9 @@ static void test_edit(void)
 	CHECK(!st_mem_read(p, text, have, 4 * page) && !memcmp(want, have, 4 * page));
 	CHECK(!st_mem_write(p, text, was, 4 * page));
 	/* One that can't be written: those before it are undone. */
-	edits[0] = (struct st_edit){ text + 8, 4, "abcd" };
-	edits[1] = (struct st_edit){ text + 16, 4, "abcd" };
-	edits[2] = (struct st_edit){ page, 4, "abcd" };
+	edits[0] = (struct st_edit){text + 8, 4, "abcd"};
+	edits[1] = (struct st_edit){text + 16, 4, "abcd"};
+	edits[2] = (struct st_edit){page, 4, "abcd"};
 	edits[2].addr = ~0ul - 2 * page;
 	CHECK(st_mem_edit(p, edits, 3, err) < 0);
 	CHECK(!st_mem_read(p, text, have, 4 * page) && !memcmp(was, have, 4 * page));
@@ -1194,7 +1215,7 @@ static void test_edit(void)
 /* What is killed: attaches for ever. */
 static void attach_for_ever(pid_t pid, unsigned int flags, unsigned long add)
 {
-	unsigned long args[4] = { 1, 2, 3, 4 }, ret;
+	unsigned long args[4] = {1, 2, 3, 4}, ret;
 	struct st_proc *p;
 	unsigned int i;
 
@@ -1210,7 +1231,8 @@ static void attach_for_ever(pid_t pid, unsigned int flags, unsigned long add)
 			printf("  the killed one: %s\n", err);
 			_exit(1);
 		}
-		st_remote_mmap(r, &addr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		st_remote_mmap(r, &addr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
 		remote_getpid(r);
 		if (add && st_remote_call(r, add, args, 4, &ret, 1000, err))
 			_exit(1);
@@ -1254,7 +1276,8 @@ static void kills(const char *program, const char *mode, int count, bool call)
 	/* And a later one works. */
 	if (test_failed)
 		say_status(&t);
-	NEED(!st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
+	NEED(!st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 1000, &s, err) &&
+	     !st_remote_begin(s, NULL, &r, err));
 	CHECK(remote_getpid(r) == t.pid);
 	CHECK(!st_remote_end(r));
 	CHECK(!st_resume(s, NULL));
@@ -1266,8 +1289,10 @@ static void kills(const char *program, const char *mode, int count, bool call)
 
 static void test_kill_blocked(void)
 {
-	/* Not futex: syscall(2) leaves no trace of which call is to be restarted (st_arch_restarted()). */
-	kills("target", "poll,select,nanosleep,clock_nanosleep,sem_timed,malloc,vector", 150, false);
+	/* Not futex: syscall(2) leaves no trace of which call is to be restarted
+	 * (st_arch_restarted()). */
+	kills("target", "poll,select,nanosleep,clock_nanosleep,sem_timed,malloc,vector", 150,
+	      false);
 }
 
 static void test_kill_busy(void)
@@ -1292,45 +1317,45 @@ static const struct test {
 	const char *name;
 	void (*fn)(void);
 } tests[] = {
-	{ "open", test_open },
-	{ "open-no-such-process", test_no_such },
-	{ "open-zombie", test_zombie },
-	{ "open-kernel-thread", test_kernel_thread },
-	{ "open-traced", test_traced },
-	{ "open-not-mine", test_not_mine },
-	{ "open-other-architecture", test_other_arch },
-	{ "objects", test_objects },
-	{ "objects-deleted", test_deleted },
-	{ "edit", test_edit },
-	{ "stop-blocked", test_stop_blocked },
-	{ "stop-busy", test_stop_busy },
-	{ "stop-mask", test_stop_mask },
-	{ "stop-trap", test_stop_trap },
-	{ "stop-static", test_stop_static },
-	{ "stop-group-stop", test_group_stop },
-	{ "stop-vfork", test_vfork },
-	{ "stop-many", test_many },
-	{ "stop-exec", test_exec },
-	{ "stop-no-leader", test_no_leader },
-	{ "stop-signals", test_signals },
-	{ "stop-target-dies", test_target_dies },
-	{ "remote-idle", test_remote_idle },
-	{ "remote-blocked", test_remote_blocked },
-	{ "remote-busy", test_remote_busy },
-	{ "remote-one", test_remote_one },
-	{ "remote-mask", test_remote_mask },
-	{ "remote-vector", test_remote_vector },
-	{ "remote-static", test_remote_static },
-	{ "remote-seccomp", test_remote_seccomp },
-	{ "remote-call", test_remote_call },
-	{ "remote-files", test_remote_files },
-	{ "load", test_load },
-	{ "load-damaged", test_load_damaged },
-	{ "scan", test_scan },
-	{ "kill-blocked", test_kill_blocked },
-	{ "kill-busy", test_kill_busy },
-	{ "kill-call", test_kill_call },
-	{ "kill-static", test_kill_static },
+	{"open", test_open},
+	{"open-no-such-process", test_no_such},
+	{"open-zombie", test_zombie},
+	{"open-kernel-thread", test_kernel_thread},
+	{"open-traced", test_traced},
+	{"open-not-mine", test_not_mine},
+	{"open-other-architecture", test_other_arch},
+	{"objects", test_objects},
+	{"objects-deleted", test_deleted},
+	{"edit", test_edit},
+	{"stop-blocked", test_stop_blocked},
+	{"stop-busy", test_stop_busy},
+	{"stop-mask", test_stop_mask},
+	{"stop-trap", test_stop_trap},
+	{"stop-static", test_stop_static},
+	{"stop-group-stop", test_group_stop},
+	{"stop-vfork", test_vfork},
+	{"stop-many", test_many},
+	{"stop-exec", test_exec},
+	{"stop-no-leader", test_no_leader},
+	{"stop-signals", test_signals},
+	{"stop-target-dies", test_target_dies},
+	{"remote-idle", test_remote_idle},
+	{"remote-blocked", test_remote_blocked},
+	{"remote-busy", test_remote_busy},
+	{"remote-one", test_remote_one},
+	{"remote-mask", test_remote_mask},
+	{"remote-vector", test_remote_vector},
+	{"remote-static", test_remote_static},
+	{"remote-seccomp", test_remote_seccomp},
+	{"remote-call", test_remote_call},
+	{"remote-files", test_remote_files},
+	{"load", test_load},
+	{"load-damaged", test_load_damaged},
+	{"scan", test_scan},
+	{"kill-blocked", test_kill_blocked},
+	{"kill-busy", test_kill_busy},
+	{"kill-call", test_kill_call},
+	{"kill-static", test_kill_static},
 };
 
 int main(int argc, char **argv)
@@ -1368,8 +1393,11 @@ int main(int argc, char **argv)
 		test_failed = false;
 		*err = '\0';
 		tests[i].fn();
-		printf("%s %s (%.1f s)\n", test_failed ? "FAIL" : skipped > skips ? "skip" : "ok  ", test_name,
-		       now() - begun);
+		printf("%s %s (%.1f s)\n",
+		       test_failed	 ? "FAIL"
+		       : skipped > skips ? "skip"
+					 : "ok  ",
+		       test_name, now() - begun);
 		if (test_failed)
 			failed++;
 		else if (skipped == skips)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An object for st_load(): imports (one of them an indirect function in glibc), relocated data, bss, read-only data
- * with pointers, a weak import that nobody has. Built without start files.
+ * An object for st_load(): imports (one of them an indirect function in glibc), relocated data,
+ * bss, read-only data with pointers, a weak import that nobody has. Built without start files.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +13,8 @@ extern long nobody_has_this(void) __attribute__((weak));
 static long counter = 40;
 static long *volatile at_counter = &counter;
 static char room[20000];
-static const char *const words[] = { "one", "two", "three" };
-static long (*const volatile adders[])(long, long, long, long) = { target_add };
+static const char *const words[] = {"one", "two", "three"};
+static long (*const volatile adders[])(long, long, long, long) = {target_add};
 
 /* The same name as a function of the process: the object's own is taken. */
 __attribute__((noinline)) long target_hang(void)

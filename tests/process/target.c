@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Programs to be stopped and borrowed: each thread does one thing and checks that nothing ever happens to it that
- * would not happen without us. The first wrong result ends the program with status 1 and says what it was.
+ * Programs to be stopped and borrowed: each thread does one thing and checks that nothing ever
+ *happens to it that would not happen without us. The first wrong result ends the program with
+ *status 1 and says what it was.
  *
- *	target MODE[,MODE...]	runs until its standard input ends, then prints "ok COUNT" and exits with 0
+ *	target MODE[,MODE...]	runs until its standard input ends, then prints "ok COUNT" and exits
+ *with 0
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -46,14 +48,14 @@
 static volatile bool stop;
 static volatile unsigned long rounds;
 
-#define FAIL(...)                                                                                                      \
-	do {                                                                                                           \
-		/* Its partner may be gone already. */                                                                 \
-		while (stop)                                                                                           \
-			sleep(1);                                                                                      \
-		fprintf(stderr, "target: " __VA_ARGS__);                                                               \
-		fprintf(stderr, " (errno %d, %s)\n", errno, strerror(errno));                                          \
-		_exit(1);                                                                                              \
+#define FAIL(...)                                                                                  \
+	do {                                                                                       \
+		/* Its partner may be gone already. */                                             \
+		while (stop)                                                                       \
+			sleep(1);                                                                  \
+		fprintf(stderr, "target: " __VA_ARGS__);                                           \
+		fprintf(stderr, " (errno %d, %s)\n", errno, strerror(errno));                      \
+		_exit(1);                                                                          \
 	} while (0)
 
 static double now(void)
@@ -73,7 +75,7 @@ static void one(void)
 
 static void *do_epoll(void *arg)
 {
-	struct epoll_event ev = { .events = EPOLLIN }, out;
+	struct epoll_event ev = {.events = EPOLLIN}, out;
 	int ep = epoll_create1(0), p[2];
 
 	(void)arg;
@@ -91,7 +93,7 @@ static void *do_epoll(void *arg)
 
 static void *do_poll(void *arg)
 {
-	struct pollfd fd = { .events = POLLIN };
+	struct pollfd fd = {.events = POLLIN};
 	int p[2];
 
 	(void)arg;
@@ -112,7 +114,7 @@ static void *do_select(void *arg)
 {
 	(void)arg;
 	while (!stop) {
-		struct timeval tv = { 0, 50000 };
+		struct timeval tv = {0, 50000};
 		double t = now();
 
 		if (select(0, NULL, NULL, NULL, &tv) != 0 || now() - t < 0.049)
@@ -126,7 +128,7 @@ static void *do_nanosleep(void *arg)
 {
 	(void)arg;
 	while (!stop) {
-		struct timespec ts = { 0, 50000000 };
+		struct timespec ts = {0, 50000000};
 		double t = now();
 
 		if (nanosleep(&ts, NULL) || now() - t < 0.049)
@@ -165,11 +167,11 @@ static void *do_futex(void *arg)
 
 	(void)arg;
 	while (!stop) {
-		struct timespec ts = { 0, 50000000 };
+		struct timespec ts = {0, 50000000};
 		double t = now();
 
-		if (syscall(SYS_futex, &word, FUTEX_WAIT, 0, &ts, NULL, 0) != -1 || errno != ETIMEDOUT ||
-		    now() - t < 0.049)
+		if (syscall(SYS_futex, &word, FUTEX_WAIT, 0, &ts, NULL, 0) != -1 ||
+		    errno != ETIMEDOUT || now() - t < 0.049)
 			FAIL("futex");
 		one();
 	}
@@ -225,8 +227,8 @@ struct message {
 /* Wakes up those who wait for somebody. */
 static void *do_feed(void *arg)
 {
-	struct message m = { 1, "hello" };
-	struct sembuf up = { 0, 1, 0 };
+	struct message m = {1, "hello"};
+	struct sembuf up = {0, 1, 0};
 
 	(void)arg;
 	while (!stop) {
@@ -261,7 +263,8 @@ static void *do_msgrcv(void *arg)
 
 	(void)arg;
 	while (!stop) {
-		if (msgrcv(msgq, &m, sizeof(m.text), 0, 0) != sizeof(m.text) || strcmp(m.text, "hello"))
+		if (msgrcv(msgq, &m, sizeof(m.text), 0, 0) != sizeof(m.text) ||
+		    strcmp(m.text, "hello"))
 			FAIL("msgrcv");
 		one();
 	}
@@ -270,11 +273,11 @@ static void *do_msgrcv(void *arg)
 
 static void *do_semop(void *arg)
 {
-	struct sembuf down = { 0, -1, 0 };
+	struct sembuf down = {0, -1, 0};
 
 	(void)arg;
 	while (!stop) {
-		struct timespec ts = { 5, 0 };
+		struct timespec ts = {5, 0};
 
 		if (semtimedop(semid, &down, 1, &ts))
 			FAIL("semtimedop");
@@ -285,7 +288,7 @@ static void *do_semop(void *arg)
 
 static void *do_recv(void *arg)
 {
-	struct timeval tv = { 5, 0 };
+	struct timeval tv = {5, 0};
 	char byte;
 
 	(void)arg;
@@ -308,7 +311,7 @@ static void *do_sigtimedwait(void *arg)
 	sigaddset(&set, SIGRTMIN + 3);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	while (!stop) {
-		struct timespec ts = { 0, 50000000 };
+		struct timespec ts = {0, 50000000};
 		double t = now();
 
 		if (sigtimedwait(&set, NULL, &ts) != -1 || errno != EAGAIN || now() - t < 0.049)
@@ -326,7 +329,7 @@ static void *do_ppoll(void *arg)
 	sigfillset(&set);
 	pthread_sigmask(SIG_BLOCK, NULL, &was);
 	while (!stop) {
-		struct timespec ts = { 0, 50000000 };
+		struct timespec ts = {0, 50000000};
 		sigset_t is;
 
 		if (ppoll(NULL, 0, &ts, &set))
@@ -359,7 +362,7 @@ static void *do_sigsuspend(void *arg)
 
 static void *do_accept(void *arg)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	(void)arg;
@@ -380,7 +383,8 @@ static void *do_waitpid(void *arg)
 			usleep(30000);
 			_exit(7);
 		}
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7)
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+		    WEXITSTATUS(status) != 7)
 			FAIL("waitpid");
 		one();
 	}
@@ -399,13 +403,14 @@ static void *do_vfork(void *arg)
 		vforking = true;
 		pid = vfork();
 		if (!pid) {
-			struct timespec ts = { 0, 400000000 };
+			struct timespec ts = {0, 400000000};
 
 			syscall(SYS_nanosleep, &ts, NULL);
 			_exit(9);
 		}
 		vforking = false;
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 9)
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+		    WEXITSTATUS(status) != 9)
 			FAIL("vfork");
 		usleep(300000);
 		one();
@@ -426,7 +431,7 @@ static void on_queued(int sig, siginfo_t *info, void *context)
 
 static void *do_queue(void *arg)
 {
-	struct sigaction sa = { .sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction sa = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | SA_RESTART};
 	sigset_t set;
 
 	(void)arg;
@@ -435,7 +440,7 @@ static void *do_queue(void *arg)
 	sigaddset(&set, SIGRTMIN + 5);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	while (!stop) {
-		struct timespec ts = { 0, 1000000 };
+		struct timespec ts = {0, 1000000};
 
 		nanosleep(&ts, NULL);
 		rounds = queued;
@@ -448,7 +453,7 @@ static void *do_queue(void *arg)
 static void *do_malloc(void *arg)
 {
 	unsigned int seed = (uintptr_t)arg;
-	char *p[64] = { 0 };
+	char *p[64] = {0};
 
 	while (!stop) {
 		unsigned int i = rand_r(&seed) % 64, size = rand_r(&seed) % 70000 + 1;
@@ -512,52 +517,64 @@ static bool vector_round(const uint64_t *in, uint64_t *out, unsigned long n, uns
 	if (__builtin_cpu_supports("avx512f")) {
 #define L(k) "vmovdqu64 64*" #k "(%[in]),%%zmm" #k "\n"
 #define S(k) "vmovdqu64 %%zmm" #k ",64*" #k "(%[out])\n"
-#define ALL(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
-	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
-		asm volatile(ALL(L) "1: add %[a],%[b]\n imul $3,%[a],%[a]\n add $1,%[a]\n dec %[i]\n jnz 1b\n" ALL(S)
-			     "vzeroupper\n"
+#define ALL(X)                                                                                     \
+	X(0)                                                                                       \
+	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)     \
+		X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29)      \
+			X(30) X(31)
+		asm volatile(ALL(L) "1: add %[a],%[b]\n imul $3,%[a],%[a]\n add $1,%[a]\n dec "
+				    "%[i]\n jnz 1b\n" ALL(S) "vzeroupper\n"
 			     : [a] "+r"(a), [b] "+r"(b), [i] "+r"(i)
 			     : [in] "r"(in), [out] "r"(out)
-			     : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-			       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+			     : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+			       "xmm14", "xmm15");
 #undef L
 #undef S
 	} else {
 #define L(k) "movdqu 64*" #k "(%[in]),%%xmm" #k "\n"
 #define S(k) "movdqu %%xmm" #k ",64*" #k "(%[out])\n"
-#define HALF(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define HALF(X)                                                                                    \
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 		memcpy(out, in, 32 * 64);
-		asm volatile(HALF(L) "1: add %[a],%[b]\n imul $3,%[a],%[a]\n add $1,%[a]\n dec %[i]\n jnz 1b\n" HALF(S)
+		asm volatile(HALF(L) "1: add %[a],%[b]\n imul $3,%[a],%[a]\n add $1,%[a]\n dec "
+				     "%[i]\n jnz 1b\n" HALF(S)
 			     : [a] "+r"(a), [b] "+r"(b), [i] "+r"(i)
 			     : [in] "r"(in), [out] "r"(out)
-			     : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-			       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+			     : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+			       "xmm14", "xmm15");
 	}
 #elif defined(__aarch64__)
 #define L(k) "ldr q" #k ",[%[in],#16*" #k "]\n"
 #define S(k) "str q" #k ",[%[out],#16*" #k "]\n"
-#define ALL(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
-	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+#define ALL(X)                                                                                     \
+	X(0)                                                                                       \
+	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)     \
+		X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29)      \
+			X(30) X(31)
 	unsigned long t = 3;
 
-	asm volatile(ALL(L) "1: add %[b],%[b],%[a]\n mul %[a],%[a],%[t]\n add %[a],%[a],#1\n subs %[i],%[i],#1\n b.ne 1b\n" ALL(S)
+	asm volatile(ALL(L) "1: add %[b],%[b],%[a]\n mul %[a],%[a],%[t]\n add %[a],%[a],#1\n subs "
+			    "%[i],%[i],#1\n b.ne 1b\n" ALL(S)
 		     : [a] "+r"(a), [b] "+r"(b), [i] "+r"(i)
 		     : [in] "r"(in), [out] "r"(out), [t] "r"(t)
-		     : "memory", "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12",
-		       "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26",
-		       "v27", "v28", "v29", "v30", "v31");
+		     : "memory", "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",
+		       "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20",
+		       "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 #else
 	const uint64_t *from = in;
 	uint64_t *to = out;
 	unsigned long t = 3;
 
 	asm volatile(".fpu neon\n vldmia %[in]!,{d0-d15}\n vldmia %[in],{d16-d31}\n"
-		     "1: add %[b],%[b],%[a]\n mul %[a],%[t],%[a]\n add %[a],%[a],#1\n subs %[i],%[i],#1\n bne 1b\n"
+		     "1: add %[b],%[b],%[a]\n mul %[a],%[t],%[a]\n add %[a],%[a],#1\n subs "
+		     "%[i],%[i],#1\n bne 1b\n"
 		     "vstmia %[out]!,{d0-d15}\n vstmia %[out],{d16-d31}\n"
 		     : [a] "+r"(a), [b] "+r"(b), [i] "+r"(i), [in] "+r"(from), [out] "+r"(to)
 		     : [t] "r"(t)
-		     : "memory", "cc", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12",
-		       "d13", "d14", "d15");
+		     : "memory", "cc", "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9",
+		       "d10", "d11", "d12", "d13", "d14", "d15");
 #endif
 	*sum = b;
 #if defined(__x86_64__)
@@ -611,8 +628,8 @@ static void handler(int sig)
 
 static void *do_handler(void *arg)
 {
-	stack_t ss = { .ss_size = 65536 }, is;
-	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART };
+	stack_t ss = {.ss_size = 65536}, is;
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_RESTART};
 	volatile unsigned long x = 0;
 
 	(void)arg;
@@ -670,7 +687,7 @@ static void on_trap(int sig)
 
 static void *do_mask(void *arg)
 {
-	struct sigaction sa = { .sa_handler = on_trap };
+	struct sigaction sa = {.sa_handler = on_trap};
 	sigset_t all, is;
 	double t;
 
@@ -694,7 +711,7 @@ static void *do_mask(void *arg)
 
 static void *do_trap(void *arg)
 {
-	struct sigaction sa = { .sa_handler = on_trap };
+	struct sigaction sa = {.sa_handler = on_trap};
 
 	(void)arg;
 	sigaction(SIGTRAP, &sa, NULL);
@@ -712,21 +729,23 @@ static void *do_trap(void *arg)
 static void seccomp(void)
 {
 	/* What we would do in its place kills it; what it does itself is allowed. */
-	static const int deadly[] = { SYS_getpid, SYS_munmap, SYS_memfd_create, SYS_mprotect,
+	static const int deadly[] = {SYS_getpid, SYS_munmap, SYS_memfd_create, SYS_mprotect,
 #ifdef SYS_mmap2
-				      SYS_mmap2
+				     SYS_mmap2
 #else
 				      SYS_mmap
 #endif
 	};
 	struct sock_filter f[16];
-	struct sock_fprog prog = { .filter = f };
+	struct sock_fprog prog = {.filter = f};
 	size_t i, n = 0, count = sizeof(deadly) / sizeof(deadly[0]);
 
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					      offsetof(struct seccomp_data, nr));
 	for (i = 0; i < count; i++)
-		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)deadly[i],
-						       (unsigned char)(count - i), 0);
+		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+						      (unsigned int)deadly[i],
+						      (unsigned char)(count - i), 0);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	prog.len = n;
@@ -740,36 +759,36 @@ static const struct mode {
 	const char *name, *group;
 	void *(*fn)(void *);
 } modes[] = {
-	{ "epoll", "blocked", do_epoll },
-	{ "poll", "blocked", do_poll },
-	{ "select", "blocked", do_select },
-	{ "nanosleep", "blocked", do_nanosleep },
-	{ "clock_nanosleep", "blocked", do_clock_nanosleep },
-	{ "futex", "blocked", do_futex },
-	{ "sem_timed", "blocked", do_sem_timed },
-	{ "feed", "blocked", do_feed },
-	{ "read", "blocked", do_read },
-	{ "sem", "blocked", do_sem },
-	{ "msgrcv", "blocked", do_msgrcv },
-	{ "semop", "blocked", do_semop },
-	{ "recv", "blocked", do_recv },
-	{ "sigtimedwait", "blocked", do_sigtimedwait },
-	{ "ppoll", "blocked", do_ppoll },
-	{ "pause", "blocked", do_pause },
-	{ "sigsuspend", "blocked", do_sigsuspend },
-	{ "accept", "blocked", do_accept },
-	{ "waitpid", "fork", do_waitpid },
-	{ "vfork", "vfork", do_vfork },
-	{ "queue", "queue", do_queue },
-	{ "malloc", "busy", do_malloc },
-	{ "malloc2", "busy", do_malloc },
-	{ "dlopen", "busy", do_dlopen },
-	{ "printf", "busy", do_printf },
-	{ "vector", "busy", do_vector },
-	{ "handler", "busy", do_handler },
-	{ "threads", "busy", do_threads },
-	{ "trap", "trap", do_trap },
-	{ "mask", "mask", do_mask },
+	{"epoll", "blocked", do_epoll},
+	{"poll", "blocked", do_poll},
+	{"select", "blocked", do_select},
+	{"nanosleep", "blocked", do_nanosleep},
+	{"clock_nanosleep", "blocked", do_clock_nanosleep},
+	{"futex", "blocked", do_futex},
+	{"sem_timed", "blocked", do_sem_timed},
+	{"feed", "blocked", do_feed},
+	{"read", "blocked", do_read},
+	{"sem", "blocked", do_sem},
+	{"msgrcv", "blocked", do_msgrcv},
+	{"semop", "blocked", do_semop},
+	{"recv", "blocked", do_recv},
+	{"sigtimedwait", "blocked", do_sigtimedwait},
+	{"ppoll", "blocked", do_ppoll},
+	{"pause", "blocked", do_pause},
+	{"sigsuspend", "blocked", do_sigsuspend},
+	{"accept", "blocked", do_accept},
+	{"waitpid", "fork", do_waitpid},
+	{"vfork", "vfork", do_vfork},
+	{"queue", "queue", do_queue},
+	{"malloc", "busy", do_malloc},
+	{"malloc2", "busy", do_malloc},
+	{"dlopen", "busy", do_dlopen},
+	{"printf", "busy", do_printf},
+	{"vector", "busy", do_vector},
+	{"handler", "busy", do_handler},
+	{"threads", "busy", do_threads},
+	{"trap", "trap", do_trap},
+	{"mask", "mask", do_mask},
 };
 
 /* Called from outside. */
@@ -826,7 +845,8 @@ int main(int argc, char **argv)
 
 		snprintf(word, sizeof(word), "%s", modes[i].name);
 		at = strstr(want, word);
-		if (strstr(want, modes[i].group) || (at && (!at[strlen(word)] || at[strlen(word)] == ',')))
+		if (strstr(want, modes[i].group) ||
+		    (at && (!at[strlen(word)] || at[strlen(word)] == ',')))
 			if (pthread_create(&t, NULL, modes[i].fn, (void *)i))
 				FAIL("pthread_create");
 	}
