@@ -30,8 +30,7 @@
 
 #define ST_ERR_MAX 256
 
-/* ------------------------------------------------------------------------------------------------
- * proc.c */
+/* ---- proc.c */
 
 struct st_proc;
 
@@ -73,8 +72,7 @@ bool st_proc_alive(const struct st_proc *proc);
  */
 unsigned long st_proc_auxv(const struct st_proc *proc, unsigned long type);
 
-/* ------------------------------------------------------------------------------------------------
- * maps.c */
+/* ---- maps.c */
 
 /* One line of /proc/PID/maps. */
 struct st_map {
@@ -116,8 +114,7 @@ const struct st_map *st_maps_find(const struct st_maps *maps, unsigned long addr
 int st_maps_gap(const struct st_maps *maps, size_t size, unsigned long near, unsigned long near_end,
 		unsigned long reach, unsigned long *addr, char *err);
 
-/* ------------------------------------------------------------------------------------------------
- * mem.c */
+/* ---- mem.c */
 
 /**
  * st_mem_read() - read the target's memory
@@ -164,8 +161,7 @@ struct st_edit {
  */
 int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err);
 
-/* ------------------------------------------------------------------------------------------------
- * objects.c */
+/* ---- objects.c */
 
 #define ST_FUNC_IFUNC (1u << 0)	 /* @addr is the resolver, not the function */
 #define ST_FUNC_ALIAS (1u << 1)	 /* another name of the function before it in the list */
@@ -320,8 +316,7 @@ int st_object_symbol(struct st_object *obj, const char *name, const char *versio
 int st_objects_resolve(struct st_objects *objs, const char *name, const char *version,
 		       struct st_object **obj, struct st_symbol *sym);
 
-/* ------------------------------------------------------------------------------------------------
- * stop.c */
+/* ---- stop.c */
 
 struct st_stop;
 struct st_thread;
@@ -369,8 +364,7 @@ int st_thread_set_regs(struct st_thread *thread, const struct st_regs *regs);
 /* Move it: on ARM bit 0 is the state to go on in. */
 int st_thread_set_pc(struct st_thread *thread, unsigned long pc);
 
-/* ------------------------------------------------------------------------------------------------
- * remote.c */
+/* ---- remote.c */
 
 struct st_remote;
 
@@ -444,8 +438,7 @@ int st_remote_area(struct st_remote *remote, size_t size, unsigned long near,
 		   unsigned long near_end, unsigned long reach, int prot, unsigned long *addr,
 		   char *err);
 
-/* ------------------------------------------------------------------------------------------------
- * load.c */
+/* ---- load.c */
 
 /**
  * typedef st_resolve_fn - find what a loaded object imports
@@ -517,8 +510,7 @@ struct st_resolver {
 /* A st_resolve_fn over the process's own symbols; @ctx is a struct st_resolver. */
 int st_resolve_with_objects(void *ctx, const char *name, const char *version, unsigned long *addr);
 
-/* ------------------------------------------------------------------------------------------------
- * stack.c */
+/* ---- stack.c */
 
 /* Where an address was found. */
 struct st_hit {

@@ -454,8 +454,8 @@ static int func_order(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-/* Is there data at this address, as the mapping symbols have it? */
-static bool is_data(const struct reader *r, unsigned long addr)
+/* The first mark behind @addr. */
+static size_t mark_behind(const struct reader *r, unsigned long addr)
 {
 	size_t lo = 0, hi = r->nmark;
 
@@ -467,27 +467,27 @@ static bool is_data(const struct reader *r, unsigned long addr)
 		else
 			hi = mid;
 	}
-	while (lo && !r->mark[lo - 1].what)
-		lo--;
-	return lo && r->mark[lo - 1].what == 'd';
+	return lo;
+}
+
+/* Is there data at this address, as the mapping symbols have it? */
+static bool is_data(const struct reader *r, unsigned long addr)
+{
+	size_t i = mark_behind(r, addr);
+
+	while (i && !r->mark[i - 1].what)
+		i--;
+	return i && r->mark[i - 1].what == 'd';
 }
 
 /* The first label behind @addr that is no mapping symbol. */
 static unsigned long next_label(const struct reader *r, unsigned long addr)
 {
-	size_t lo = 0, hi = r->nmark;
+	size_t i = mark_behind(r, addr);
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (r->mark[mid].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	while (lo < r->nmark && r->mark[lo].what)
-		lo++;
-	return lo < r->nmark ? r->mark[lo].addr : ~0ul;
+	while (i < r->nmark && r->mark[i].what)
+		i++;
+	return i < r->nmark ? r->mark[i].addr : ~0ul;
 }
 
 static void make_functions(struct reader *r)

@@ -7,13 +7,10 @@
  * The kernel decides before the stop whether a system call is made again: pc and r0 are back where
  * they were. Only calls that return EINTR need help.
  */
-#include "process/arch/arch.h"
-#include <elf.h>
+#include "process/arch/regset.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #ifndef NT_ARM_VFP
 #define NT_ARM_VFP 0x400
@@ -25,33 +22,16 @@
 
 _Static_assert(sizeof(struct st_regs) == 72, "uapi asm/ptrace.h, struct pt_regs");
 
-static int get_set(pid_t tid, int regset, void *data, size_t *len)
-{
-	struct iovec iov = {data, *len};
-
-	if (ptrace(PTRACE_GETREGSET, tid, regset, &iov))
-		return -errno;
-	*len = iov.iov_len;
-	return 0;
-}
-
-static int put_set(pid_t tid, int regset, const void *data, size_t len)
-{
-	struct iovec iov = {(void *)data, len};
-
-	return ptrace(PTRACE_SETREGSET, tid, regset, &iov) ? -errno : 0;
-}
-
 int st_arch_get(pid_t tid, struct st_regs *regs)
 {
 	size_t len = sizeof(*regs);
 
-	return get_set(tid, NT_PRSTATUS, regs, &len);
+	return st_regset_get(tid, NT_PRSTATUS, regs, &len);
 }
 
 int st_arch_set(pid_t tid, const struct st_regs *regs)
 {
-	return put_set(tid, NT_PRSTATUS, regs, sizeof(*regs));
+	return st_regset_set(tid, NT_PRSTATUS, regs, sizeof(*regs));
 }
 
 /* The VFP regset: d0 to d31, FPSCR. */
@@ -64,14 +44,14 @@ int st_arch_get_fp(pid_t tid, struct st_saved *saved)
 		return -ENOMEM;
 	saved->fp_len = VFP_LEN;
 	/* A machine without VFP has nothing to lose. */
-	if (get_set(tid, NT_ARM_VFP, saved->fp, &saved->fp_len))
+	if (st_regset_get(tid, NT_ARM_VFP, saved->fp, &saved->fp_len))
 		saved->fp_len = 0;
 	return 0;
 }
 
 int st_arch_set_fp(pid_t tid, const struct st_saved *saved)
 {
-	return saved->fp_len ? put_set(tid, NT_ARM_VFP, saved->fp, saved->fp_len) : 0;
+	return saved->fp_len ? st_regset_set(tid, NT_ARM_VFP, saved->fp, saved->fp_len) : 0;
 }
 
 bool st_arch_syscall_drops_fp(const struct st_saved *saved)

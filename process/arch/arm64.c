@@ -7,13 +7,10 @@
  * they were. Only calls that return EINTR need help, and their first argument is not in ptrace's
  * registers any more.
  */
-#include "process/arch/arch.h"
-#include <elf.h>
+#include "process/arch/regset.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #ifndef NT_ARM_TLS
 #define NT_ARM_TLS 0x401
@@ -27,33 +24,16 @@
 
 _Static_assert(sizeof(struct st_regs) == 272, "uapi asm/ptrace.h, struct user_pt_regs");
 
-static int get_set(pid_t tid, int regset, void *data, size_t *len)
-{
-	struct iovec iov = {data, *len};
-
-	if (ptrace(PTRACE_GETREGSET, tid, regset, &iov))
-		return -errno;
-	*len = iov.iov_len;
-	return 0;
-}
-
-static int put_set(pid_t tid, int regset, const void *data, size_t len)
-{
-	struct iovec iov = {(void *)data, len};
-
-	return ptrace(PTRACE_SETREGSET, tid, regset, &iov) ? -errno : 0;
-}
-
 int st_arch_get(pid_t tid, struct st_regs *regs)
 {
 	size_t len = sizeof(*regs);
 
-	return get_set(tid, NT_PRSTATUS, regs, &len);
+	return st_regset_get(tid, NT_PRSTATUS, regs, &len);
 }
 
 int st_arch_set(pid_t tid, const struct st_regs *regs)
 {
-	return put_set(tid, NT_PRSTATUS, regs, sizeof(*regs));
+	return st_regset_set(tid, NT_PRSTATUS, regs, sizeof(*regs));
 }
 
 /* uapi/asm/ptrace.h, struct user_fpsimd_state */
@@ -81,7 +61,7 @@ int st_arch_get_fp(pid_t tid, struct st_saved *saved)
 	saved->fp = malloc(SVE_MAX);
 	if (!saved->fp)
 		return -ENOMEM;
-	if (!get_set(tid, NT_ARM_SVE, saved->fp, &len) && len > sizeof(struct fpsimd)) {
+	if (!st_regset_get(tid, NT_ARM_SVE, saved->fp, &len) && len > sizeof(struct fpsimd)) {
 		memcpy(&head, saved->fp, sizeof(head));
 		if (head.flags & SVE_REGS) {
 			saved->fp_len = len;
@@ -89,7 +69,7 @@ int st_arch_get_fp(pid_t tid, struct st_saved *saved)
 		}
 	}
 	saved->fp_len = sizeof(struct fpsimd);
-	return get_set(tid, NT_PRFPREG, saved->fp, &saved->fp_len);
+	return st_regset_get(tid, NT_PRFPREG, saved->fp, &saved->fp_len);
 }
 
 static bool has_sve(const struct st_saved *saved)
@@ -99,7 +79,8 @@ static bool has_sve(const struct st_saved *saved)
 
 int st_arch_set_fp(pid_t tid, const struct st_saved *saved)
 {
-	return put_set(tid, has_sve(saved) ? NT_ARM_SVE : NT_PRFPREG, saved->fp, saved->fp_len);
+	return st_regset_set(tid, has_sve(saved) ? NT_ARM_SVE : NT_PRFPREG, saved->fp,
+			     saved->fp_len);
 }
 
 /* A system call may drop what SVE has beyond the FPSIMD registers
@@ -222,7 +203,7 @@ unsigned long st_arch_thread_pointer(pid_t tid)
 	uint64_t tp[2] = {0};
 	size_t len = sizeof(tp);
 
-	return get_set(tid, NT_ARM_TLS, tp, &len) ? 0 : tp[0];
+	return st_regset_get(tid, NT_ARM_TLS, tp, &len) ? 0 : tp[0];
 }
 
 /* asm-generic/siginfo.h, asm/ucontext.h, asm/sigcontext.h */
@@ -402,7 +383,7 @@ int st_arch_enter(pid_t tid, long nr, const unsigned long args[6])
 		return ret;
 	memcpy(regs.regs, args, 6 * sizeof(args[0]));
 	ret = st_arch_set(tid, &regs);
-	return ret ? ret : put_set(tid, NT_ARM_SYSTEM_CALL, &call, sizeof(call));
+	return ret ? ret : st_regset_set(tid, NT_ARM_SYSTEM_CALL, &call, sizeof(call));
 }
 
 long st_arch_result(const struct st_regs *regs)
