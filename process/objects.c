@@ -201,6 +201,9 @@ static int add_mapped(struct st_objects *objs, const struct st_maps *maps, const
 	ElfW(Ehdr) ehdr;
 	size_t i;
 
+	/* Ours: the agent is not part of the program. */
+	if (!strcmp(map->path, "/memfd:" ST_AREA_NAME))
+		return 0;
 	if (!read_headers(proc, -1, map->start, &ehdr, &phdr))
 		return 0;
 	obj = add_object(objs, map->path);
