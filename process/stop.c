@@ -24,8 +24,8 @@
  * A try that takes longer lets everybody go and waits for a better moment; the next may take twice
  * as long. An emulated or overloaded machine needs milliseconds for each thread.
  */
-#define TRY_NS 100000000ull
-#define TRY_THREAD_NS 5000000ull
+#define TRY_NS 200000000ull
+#define TRY_THREAD_NS 10000000ull
 
 /* A thread that was asked to stop, and had not when we gave up. */
 struct st_late {
@@ -141,7 +141,7 @@ static void see_blocked(pid_t pid, pid_t tid, struct st_syscall *was)
 {
 	int tries;
 
-	for (tries = 0; tries < 3; tries++) {
+	for (tries = 0; tries < 2; tries++) {
 		if (tries)
 			sched_yield();
 		read_syscall(pid, tid, was);
@@ -272,10 +272,14 @@ static int wait_stopped(struct st_stop *stop, size_t i, uint64_t deadline)
 			thread->state = ST_THREAD_GONE;
 			break;
 		case ST_REPORT_EVENT_STOP:
-			/* What a tool that was killed has left it to finish: a few instructions. */
+			/*
+			 * What a tool that was killed has left it to finish: up to the
+			 * rt_sigreturn, and that. An interrupt would stop it before the first
+			 * instruction.
+			 */
 			if (st_remote_in_loop(stop->proc, thread->tid)) {
-				ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL);
-				ptrace(PTRACE_CONT, thread->tid, NULL, NULL);
+				ptrace(PTRACE_SETOPTIONS, thread->tid, NULL, PTRACE_O_TRACESYSGOOD);
+				ptrace(PTRACE_SYSCALL, thread->tid, NULL, NULL);
 				break;
 			}
 			thread->state = ST_THREAD_STOPPED;

@@ -434,7 +434,7 @@ static void stops(const char *program, const char *mode, int count)
 		struct st_regs regs;
 		size_t j;
 
-		NEED(!st_stop(p, 0, 5000, &s, err));
+		NEED(!st_stop(p, 0, 20000, &s, err));
 		CHECK(st_stop_count(s) > 0);
 		for (j = 0; j < st_stop_count(s); j++) {
 			struct st_thread *th = st_stop_thread(s, j);
@@ -533,7 +533,7 @@ static void test_group_stop(void)
 	NEED(becomes(t.pid, 'T'));
 	NEED(!st_proc_open(t.pid, &p, err));
 	for (i = 0; i < 20; i++) {
-		NEED(!st_stop(p, 0, 1000, &s, err));
+		NEED(!st_stop(p, 0, 10000, &s, err));
 		if (i % 2) {
 			NEED(!st_remote_begin(s, NULL, &r, err));
 			CHECK(remote_getpid(r) == t.pid);
@@ -545,7 +545,7 @@ static void test_group_stop(void)
 	kill(t.pid, SIGCONT);
 	CHECK(answers(&t));
 	/* And one that comes while it is borrowed. */
-	NEED(!st_stop(p, 0, 1000, &s, err));
+	NEED(!st_stop(p, 0, 10000, &s, err));
 	kill(t.pid, SIGSTOP);
 	NEED(!st_remote_begin(s, NULL, &r, err));
 	CHECK(remote_getpid(r) == t.pid);
@@ -658,7 +658,7 @@ static void test_signals(void)
 		for (j = 0; j < i % 5; j++)
 			sent += !sigqueue(t.pid, SIGRTMIN + 5,
 					  (union sigval){.sival_int = (int)sent});
-		NEED(!st_stop(p, 0, 5000, &s, err));
+		NEED(!st_stop(p, 0, 20000, &s, err));
 		sent += !sigqueue(t.pid, SIGRTMIN + 5, (union sigval){.sival_int = (int)sent});
 		if (i % 2) {
 			NEED(!st_remote_begin(s, st_stop_thread(s, i % st_stop_count(s)), &r, err));
@@ -698,7 +698,7 @@ static void test_target_dies(void)
 		struct st_proc *p;
 
 		NEED(!test_failed && !st_proc_open(t.pid, &p, err));
-		NEED(!st_stop(p, 0, 5000, &s, err));
+		NEED(!st_stop(p, 0, 20000, &s, err));
 		if (i % 4 == 0)
 			kill(t.pid, SIGKILL);
 		if (i % 2 || !st_remote_begin(s, NULL, &r, err)) {
@@ -726,10 +726,16 @@ static bool is_as_its_files(struct st_proc *p)
 {
 	size_t page = sysconf(_SC_PAGESIZE), i, j;
 	struct st_objects *objs;
+	struct st_stop *stop;
 	bool same = true;
 
-	if (st_objects_read(p, &objs, err))
+	/* Stopped: nobody unloads an object meanwhile. */
+	if (st_stop(p, 0, 10000, &stop, err))
 		return false;
+	if (st_objects_read(p, &objs, err)) {
+		st_resume(stop, NULL);
+		return false;
+	}
 	for (i = 0; i < objs->n; i++) {
 		const struct st_object *o = &objs->object[i];
 		int fd = st_object_fd(o);
@@ -753,7 +759,7 @@ static bool is_as_its_files(struct st_proc *p)
 		}
 	}
 	st_objects_free(objs);
-	return same;
+	return !st_resume(stop, NULL) && same;
 }
 
 static void borrow(const char *program, const char *mode, int count, unsigned int flags)
@@ -769,7 +775,7 @@ static void borrow(const char *program, const char *mode, int count, unsigned in
 		struct st_remote *r;
 		struct st_stop *s;
 
-		NEED(!st_stop(p, flags, 5000, &s, err));
+		NEED(!st_stop(p, flags, 20000, &s, err));
 		/* Another thread each time: each kind of blocked call is borrowed. */
 		NEED(!st_remote_begin(s, i % 3 ? st_stop_thread(s, i % st_stop_count(s)) : NULL, &r,
 				      err));
@@ -849,7 +855,7 @@ static void test_remote_seccomp(void)
 		struct st_proc *p;
 
 		NEED(!test_failed && !st_proc_open(t.pid, &p, err) &&
-		     !st_stop(p, 0, 1000, &s, err));
+		     !st_stop(p, 0, 10000, &s, err));
 		CHECK(st_remote_begin(s, NULL, &r, err) == -EPERM && strstr(err, "seccomp"));
 		st_proc_close(p);
 		CHECK(finish(&t));
@@ -888,7 +894,7 @@ static void test_remote_call(void)
 		struct st_remote *r;
 		struct st_stop *s;
 
-		NEED(!st_stop(p, 0, 1000, &s, err));
+		NEED(!st_stop(p, 0, 10000, &s, err));
 		NEED(!st_remote_begin(s, st_stop_thread(s, i % st_stop_count(s)), &r, err));
 		ret = 0;
 		CHECK(!st_remote_call(r, add, args, 4, &ret, 1000, err));
@@ -920,7 +926,7 @@ static void test_remote_files(void)
 	char path[64], word[6] = "";
 	int fd, here;
 
-	NEED(!test_failed && !st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 1000, &s, err));
+	NEED(!test_failed && !st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 10000, &s, err));
 	NEED(!st_remote_begin(s, NULL, &r, err));
 	fd = st_remote_open(r, "/no/such/file", O_RDONLY, 0);
 	CHECK(fd == -ENOENT);
@@ -1013,7 +1019,7 @@ static void loads(const char *program, bool want_named)
 		struct st_stop *s;
 		bool named;
 
-		NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
+		NEED(!st_stop(p, 0, 10000, &s, err) && !st_remote_begin(s, NULL, &r, err));
 		resolver = (struct st_resolver){objs, r};
 		opts.resolve = st_resolve_with_objects;
 		opts.ctx = &resolver;
@@ -1069,7 +1075,7 @@ static void test_load_damaged(void)
 	image = slurp(path, &len);
 	NEED(image && !st_proc_open(t.pid, &p, err) && !st_objects_read(p, &objs, err));
 	bad = malloc(len);
-	NEED(!st_stop(p, 0, 1000, &s, err) && !st_remote_begin(s, NULL, &r, err));
+	NEED(!st_stop(p, 0, 10000, &s, err) && !st_remote_begin(s, NULL, &r, err));
 	resolver = (struct st_resolver){objs, r};
 	opts.ctx = &resolver;
 	for (i = 0; i < scaled(1500) && !test_failed; i++) {
@@ -1124,7 +1130,7 @@ static void test_scan(void)
 		struct st_stop *s;
 		struct st_hit hit;
 
-		NEED(!st_stop(p, 0, 1000, &s, err));
+		NEED(!st_stop(p, 0, 10000, &s, err));
 		for (j = 0; j < st_stop_count(s); j++) {
 			struct st_thread *th = st_stop_thread(s, j);
 
@@ -1226,7 +1232,7 @@ static void attach_for_ever(pid_t pid, unsigned int flags, unsigned long add)
 		struct st_stop *s;
 		unsigned long addr = 0;
 
-		if (st_stop(p, flags, 1000, &s, err) ||
+		if (st_stop(p, flags, 20000, &s, err) ||
 		    st_remote_begin(s, st_stop_thread(s, i % st_stop_count(s)), &r, err)) {
 			printf("  the killed one: %s\n", err);
 			_exit(1);
@@ -1276,7 +1282,7 @@ static void kills(const char *program, const char *mode, int count, bool call)
 	/* And a later one works. */
 	if (test_failed)
 		say_status(&t);
-	NEED(!st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 1000, &s, err) &&
+	NEED(!st_proc_open(t.pid, &p, err) && !st_stop(p, 0, 10000, &s, err) &&
 	     !st_remote_begin(s, NULL, &r, err));
 	CHECK(remote_getpid(r) == t.pid);
 	CHECK(!st_remote_end(r));
