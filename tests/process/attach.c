@@ -722,7 +722,7 @@ static void test_target_dies(void)
 
 /* Text, read-only data and the unused ends of their pages hold what the files hold (but for
  * relocated pages). */
-static bool is_as_its_files(struct st_proc *p)
+static bool is_now_as_its_files(struct st_proc *p)
 {
 	size_t page = sysconf(_SC_PAGESIZE), i, j;
 	struct st_objects *objs;
@@ -760,6 +760,17 @@ static bool is_as_its_files(struct st_proc *p)
 	}
 	st_objects_free(objs);
 	return !st_resume(stop, NULL) && same;
+}
+
+/* A thread may have been stopped half way through mapping an object: looked at again then. */
+static bool is_as_its_files(struct st_proc *p)
+{
+	for (int tries = 0; tries < 10; tries++) {
+		if (is_now_as_its_files(p))
+			return true;
+		usleep(20000);
+	}
+	return false;
 }
 
 static void borrow(const char *program, const char *mode, int count, unsigned int flags)
