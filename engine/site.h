@@ -17,8 +17,6 @@
 /* struct st_hook's func */
 #define ST_HOOK_FUNC		__SIZEOF_POINTER__
 
-/* Live data may lie in the red zone: the site is not at a function's entry (x86-64 only cares). */
-#define ST_SITE_MIDDLE		1
 /* The site's code is Thumb (ARM only). */
 #define ST_SITE_THUMB		2
 /* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch_general() would. */
