@@ -779,6 +779,71 @@ static void sigtrap(void)
 	off(&h);
 }
 
+/* ---- a handler with every signal blocked runs through sites that change ---- */
+
+#if defined(__x86_64__)
+/* One NOP of five bytes: a site that may change while threads run. */
+__asm__(".text\n\t.balign 16\n\t.type fn_live, @function\n"
+	"fn_live: .byte 0x0f, 0x1f, 0x44, 0, 0\n\tlea 9(%rdi), %rax\n\tret\n\t.size fn_live, . - fn_live\n");
+extern long fn_live(long a);
+#else
+__attribute__((noipa, AREA)) long fn_live(long a)
+{
+	return a + 9;
+}
+#endif
+
+static volatile sig_atomic_t live_wrong, live_calls;
+
+static void call_live(int sig)
+{
+	(void)sig;
+	for (long i = 0; i < 20000; i++)
+		live_wrong += fn_live(i) != i + 9;
+	live_calls++;
+}
+
+static void *toggle_live(void *arg)
+{
+	long n = 0;
+
+	(void)arg;
+	while (!stop_toggling) {
+		struct st_hook h = hook_of(count_hit, 0);
+
+		if (st_hook_filter_ip(&h, (void *)fn_live) || st_hook_register(&h) != 1)
+			return (void *)-1l;
+		off(&h);
+		n++;
+	}
+	return (void *)n;
+}
+
+static void masked(void)
+{
+	struct sigaction sa = { .sa_handler = call_live };
+	void *toggled;
+	pthread_t t;
+
+	/* Half of the time the program has no such handler. */
+	for (int how = 0; how < 2; how++) {
+		if (how)
+			sigfillset(&sa.sa_mask);
+		sigaction(SIGUSR1, &sa, NULL);
+		live_wrong = live_calls = 0;
+		stop_toggling = false;
+		pthread_create(&t, NULL, toggle_live, NULL);
+		for (double end = check_now() + 0.7; check_now() < end;)
+			raise(SIGUSR1);
+		stop_toggling = true;
+		pthread_join(t, &toggled);
+		check(live_calls && !live_wrong, "%d wrong values", (int)live_wrong);
+		check((long)toggled > 0, "toggled %ld times", (long)toggled);
+		printf("a handler that blocks %s: toggled %ld times\n", how ? "every signal" : "nothing else", (long)toggled);
+	}
+	signal(SIGUSR1, SIG_DFL);
+}
+
 /* ---- errno ---- */
 
 HOOK(spoil_errno)
@@ -855,6 +920,7 @@ static const struct {
 	{ "thread ends", thread_ends },
 	{ "forks", forks },
 	{ "sigtrap", sigtrap },
+	{ "masked", masked },
 	{ "locks", locks },
 	{ "jumps", jumps },
 	{ "jumps elsewhere", jumps_elsewhere },
