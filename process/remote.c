@@ -476,13 +476,15 @@ static int to_event(struct st_remote *r)
 	enum where at = SYSCALL_STOP;
 	int ret = 0, crash;
 
-	if (ptrace(PTRACE_INTERRUPT, r->thread->tid, NULL, NULL)) {
-		r->dead = true;
-		r->thread->state = ST_THREAD_GONE;
-		return -ESRCH;
-	}
-	while (!ret && at != EVENT_STOP)
+	while (!ret && at != EVENT_STOP) {
+		/* Each time: any other trap that comes first takes the request back. */
+		if (ptrace(PTRACE_INTERRUPT, r->thread->tid, NULL, NULL)) {
+			r->dead = true;
+			r->thread->state = ST_THREAD_GONE;
+			return -ESRCH;
+		}
 		ret = run(r, PTRACE_CONT, true, &at, SYSCALL_TIMEOUT_NS, &crash);
+	}
 	return ret;
 }
 
