@@ -109,7 +109,22 @@ is "detach after killed tools: $(cat "$T/err")" $? 0
 clean "after killed tools"
 end "killed tools"
 
-# ---- seccomp: in, or a reason why not; never a dead target
+# ---- seccomp: in as root, or a reason why not; never a dead target
+start "$PROG" seccomp,poll,vector
+if [ "$(id -u)" = 0 ]; then
+	probe_all seccomp 0.4
+	"$ST" detach -p $TARGET 2>"$T/err"
+	is "seccomp: detach: $(cat "$T/err")" $? 0
+else
+	"$ST" probe -p $TARGET -n 1 'p malloc' >"$T/out" 2>"$T/err"
+	is "seccomp, not root" $? 1
+	like "seccomp, not root" "$T/err" seccomp
+fi
+alive seccomp
+clean seccomp
+end seccomp
+
+# ---- other ways to link
 for prog in "$@"; do
 	start "$prog" malloc
 	"$ST" probe -p $TARGET -n 3 'p:m malloc size=$arg1:u64' >"$T/out" 2>"$T/err"

@@ -729,7 +729,7 @@ static void *do_trap(void *arg)
 static void seccomp(void)
 {
 	/* What we would do in its place kills it; what it does itself is allowed. */
-	static const int deadly[] = {SYS_getpid, SYS_munmap, SYS_memfd_create, SYS_mprotect,
+	static const int deadly[] = {SYS_getpid, SYS_gettid, SYS_process_vm_readv, SYS_munmap, SYS_memfd_create, SYS_mprotect,
 #ifdef SYS_mmap2
 				     SYS_mmap2
 #else
