@@ -20,6 +20,21 @@ const char cli_detach_help[] =
 	"Example:\n"
 	"    sidetrack detach -p $(pidof redis-server)\n";
 
+/* Looks again, at all of it, and says what it found. */
+static void prove(struct st_session *s, int pid)
+{
+	unsigned int objects;
+	unsigned long bytes;
+	long differ = st_session_compare(s, &bytes, &objects);
+
+	if (!differ)
+		cli_say("detach: process %d is left: %lu bytes of code in %u objects are what their files hold", pid, bytes,
+			objects);
+	else if (differ > 0)
+		cli_say("detach: process %d is left: %ld of %lu bytes of code are not what their files hold, and not ours", pid,
+			differ, bytes);
+}
+
 int cli_detach(int argc, char **argv)
 {
 	static const struct option options[] = { CLI_OPTIONS_ALL, { 0 } };
@@ -59,6 +74,8 @@ int cli_detach(int argc, char **argv)
 	ret = st_session_detach(s);
 	if (ret < 0)
 		status = cli_failed(ret, "detach: %s", st_session_error(s));
+	else
+		prove(s, pid);
 	st_session_close(s);
 	return status;
 }
