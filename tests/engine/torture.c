@@ -101,8 +101,9 @@ static void handler(int sig)
 
 	__asm__ volatile("pushfq; andq $~0x40000, (%%rsp); popfq; fninit; ldmxcsr %0" : : "m"(mxcsr) : "memory");
 	if (sig_nops(sig, 5) != sig * 3 + 5 || sig_moved(sig, 5) != sig * 0.5 + 5)
-		storm_wrong++;
-	storm_calls++;
+		__atomic_fetch_add(&storm_wrong, 1, __ATOMIC_RELAXED);
+	/* one handler may interrupt the other right here */
+	__atomic_fetch_add(&storm_calls, 1, __ATOMIC_RELAXED);
 	errno = saved;
 }
 
