@@ -32,6 +32,9 @@ answer() {
 	tail -1 "$T/target"
 }
 
+# Patches name the program by its file name.
+cp "$PATCHED" "$T/patched"
+PATCHED=$T/patched
 "$PATCHED" >"$T/target" &
 TARGET=$!
 i=0

@@ -31,6 +31,9 @@ wait_for() {
 	done
 }
 
+# Probes name the program by its file name.
+cp "$PROBED" "$T/probed"
+PROBED=$T/probed
 start() {
 	: >"$T/target"
 	"$PROBED" >>"$T/target" &
