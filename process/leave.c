@@ -88,7 +88,7 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 			if (!ret) {
 				/* And what a killed tool had mapped and not yet noted: nothing leads there. */
 				if (leaving)
-					st_session_unmap_named(s, r, false);
+					st_session_unmap_named(s, r, true);
 				st_remote_end(r);
 			}
 			st_session_resume(s, stop);

@@ -43,12 +43,30 @@ int st_session_resume(struct st_session *s, struct st_stop *stop)
 
 /* ---- the shared memory ---- */
 
-static const struct st_map *find_ctl(const struct st_maps *maps)
+_Static_assert(offsetof(struct st_ctl, self) == 16, "find_ctl()");
+
+/*
+ * The shared memory. A tool that was killed while it got in, or while it put new memory in the place of the old, may have left
+ * another mapping of that name, which is not in use: it has no magic number, or says that its place is elsewhere.
+ */
+static const struct st_map *find_ctl(struct st_proc *proc, const struct st_maps *maps)
 {
-	for (size_t i = 0; i < maps->n; i++)
-		if (maps->map[i].shared && !strcmp(maps->map[i].path, "/memfd:" ST_CTL_NAME))
-			return &maps->map[i];
-	return NULL;
+	const struct st_map *unused = NULL;
+
+	for (size_t i = 0; i < maps->n; i++) {
+		const struct st_map *map = &maps->map[i];
+		struct {
+			uint64_t magic, version_size, self;
+		} head;
+
+		if (!map->shared || strcmp(map->path, "/memfd:" ST_CTL_NAME))
+			continue;
+		if (!st_mem_read(proc, map->start, &head, sizeof(head)) && head.magic == ST_CTL_MAGIC &&
+		    head.self == map->start)
+			return map;
+		unused = map;
+	}
+	return unused;
 }
 
 static bool same_file(int fd, const struct st_map *map)
@@ -66,7 +84,7 @@ bool st_session_there(struct st_session *s)
 
 	if (!st_proc_alive(s->proc) || st_maps_read(s->proc, &maps, NULL))
 		return false;
-	map = find_ctl(maps);
+	map = find_ctl(s->proc, maps);
 	there = map && map->start == s->ctl->self && same_file(s->fd, map);
 	st_maps_free(maps);
 	return there;
@@ -393,51 +411,67 @@ static int create(struct st_session *s)
 	return ret;
 }
 
+/*
+ * Copies what is in use of the memory at @at in the target to s->ctl: a tenth of a percent of it, as a rule, and all threads wait.
+ */
+static int copy_ctl(struct st_session *s, unsigned long at)
+{
+	struct st_ctl *ctl = s->ctl;
+	uint64_t from, len;
+	int ret = st_mem_read(s->proc, at, ctl, offsetof(struct st_ctl, ring.data));
+
+	/* Hits that nobody has fetched yet, and those that are being written. */
+	from = ctl->ring.tail;
+	len = ctl->ring.head - from;
+	if (len > ST_RING_SIZE)
+		len = ST_RING_SIZE;
+	while (!ret && len) {
+		uint64_t off = from % ST_RING_SIZE, part = len < ST_RING_SIZE - off ? len : ST_RING_SIZE - off;
+
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, ring.data) + off, ctl->ring.data + off, part);
+		from += part;
+		len -= part;
+	}
+	if (!ret && st_sites_used(s))
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, site), ctl->site,
+				  st_sites_used(s) * sizeof(ctl->site[0]));
+	return ret ? st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret)) : 0;
+}
+
 /* Nobody has the memory open any more, and we may not open the mapping: put new memory with the same contents in its place. */
 static int replace_ctl(struct st_session *s, const struct st_map *map)
 {
 	struct st_remote *r = NULL;
 	struct st_stop *stop;
-	unsigned long at = map->start;
-	uint8_t *copy;
+	unsigned long at = map->start, elsewhere = 0;
+	long got;
 	int ret;
 
 	if (map->end - map->start < sizeof(struct st_ctl))
 		return st_session_fail(s, -EPROTO, "the agent in process %d is of another version of sidetrack",
-			    (int)st_proc_pid(s->proc));
-	copy = malloc(sizeof(struct st_ctl));
-	if (!copy)
-		return st_session_fail(s, -ENOMEM, "out of memory");
+				       (int)st_proc_pid(s->proc));
 	ret = st_stop(s->proc, 0, ST_STOP_MS, &stop, s->err);
-	if (ret) {
-		free(copy);
-		return ret;
-	}
-	ret = st_mem_read(s->proc, at, copy, sizeof(struct st_ctl));
 	if (ret)
-		st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret));
-	else
-		ret = st_remote_begin(stop, NULL, &r, s->err);
-	if (!ret) {
-		/* Complete before it replaces the old: made at another place first. */
-		unsigned long elsewhere = 0;
-
+		return ret;
+	ret = st_remote_begin(stop, NULL, &r, s->err);
+	/* Complete before it takes the place of the old: made somewhere else first. */
+	if (!ret)
 		ret = new_ctl(s, r, &elsewhere);
-		if (!ret) {
-			unsigned long args[6] = { elsewhere, sizeof(struct st_ctl), sizeof(struct st_ctl),
-						  MREMAP_MAYMOVE | MREMAP_FIXED, at, 0 };
-			long got;
+	if (!ret)
+		ret = copy_ctl(s, at);
+	if (!ret) {
+		unsigned long args[6] = { elsewhere, sizeof(struct st_ctl), sizeof(struct st_ctl),
+					  MREMAP_MAYMOVE | MREMAP_FIXED, at, 0 };
 
-			memcpy(s->ctl, copy, sizeof(struct st_ctl));
-			ret = st_remote_syscall(r, &got, __NR_mremap, args);
-			if (!ret && got < 0 && got > -4096)
-				ret = st_session_fail(s, (int)got, "can't renew the memory shared with the agent");
-		}
+		ret = st_remote_syscall(r, &got, __NR_mremap, args);
+		if (!ret && got < 0 && got > -4096)
+			ret = st_session_fail(s, (int)got, "can't renew the memory shared with the agent");
+	} else if (elsewhere) {
+		st_remote_munmap(r, elsewhere, sizeof(struct st_ctl));
 	}
 	if (r)
 		st_remote_end(r);
 	st_session_resume(s, stop);
-	free(copy);
 	return ret;
 }
 
@@ -464,7 +498,7 @@ int st_session_open(int pid, bool may_create, struct st_session **session, char 
 		ret = st_maps_read(s->proc, &maps, s->err);
 	if (ret)
 		goto fail;
-	map = find_ctl(maps);
+	map = find_ctl(s->proc, maps);
 	if (!map && !may_create) {
 		ret = st_session_fail(s, -ENOENT, "sidetrack is not attached to process %d", pid);
 		goto fail;
