@@ -3,7 +3,22 @@
 # Getting in and out of programs in every awkward state, from the command line: every function of libc probed while threads loop in
 # malloc, dlopen, printf, block in system calls, run signal handlers, block all signals, have a SIGTRAP handler of their own. The
 # program checks itself (tests/process/target.c) and must end as it would have. Then the tool is killed at random moments.
-# Usage: attach.sh SIDETRACK TARGET [STATIC MUSL]
+# Usage: attach.sh [--user] SIDETRACK TARGET [STATIC]; with --user as anybody but root, whose tools find the agent in other ways
+if [ "$1" = --user ]; then
+	shift
+	D=$(mktemp -d) || exit 1
+	mkdir "$D/scripts"
+	cp "$0" "$@" "$D"
+	cp "$SIDETRACK_SRC/scripts/compare-code.py" "$D/scripts"
+	[ "$(id -u)" = 0 ] && run="setpriv --reuid=65534 --regid=65534 --clear-groups"
+	[ "$(id -u)" = 0 ] && chown -R 65534:65534 "$D"
+	a=$(basename "$1") b=$(basename "$2") c=$(basename "$3")
+	cd "$D" || exit 1
+	TMPDIR=$D SIDETRACK_SRC=$D $run sh "$D/attach.sh" "$D/$a" "$D/$b" "$D/$c"
+	status=$?
+	rm -rf "$D"
+	exit $status
+fi
 ST=$1 PROG=$2
 shift 2
 T=$(mktemp -d) || exit 1
