@@ -30,6 +30,12 @@
 
 static const char *dir;
 static unsigned int passed, failed, skipped;
+
+static void skip(const char *why)
+{
+	printf("skipped: %s\n", why);
+	skipped++;
+}
 static const char *test_name;
 static bool test_failed;
 static char err[ST_ERR_MAX];
@@ -68,7 +74,7 @@ static const char *static_target(void)
 		if (!access(path, X_OK))
 			return names[i];
 	}
-	skipped++;
+	skip("no static program was built");
 	return NULL;
 }
 
@@ -225,7 +231,7 @@ static void test_kernel_thread(void)
 
 	/* kthreadd, unless we are in a PID namespace of our own. */
 	if (!access("/proc/2/exe", F_OK) || access("/proc/2/stat", F_OK)) {
-		skipped++;
+		skip("kernel threads are not seen from this PID namespace");
 		return;
 	}
 	CHECK(st_proc_open(2, &p, err) == -ENOEXEC && strstr(err, "kernel"));
@@ -263,7 +269,7 @@ static void test_not_mine(void)
 	int status;
 
 	if (geteuid()) {
-		skipped++;
+		skip("needs root, to be somebody else");
 		return;
 	}
 	t = start("target", "");
@@ -290,7 +296,7 @@ static void test_other_arch(void)
 
 	snprintf(path, sizeof(path), "%s/target32", dir);
 	if (access(path, X_OK)) {
-		skipped++;
+		skip("a 32-bit program can be made on x86-64 only");
 		return;
 	}
 	pid = fork();
