@@ -421,7 +421,8 @@ static unsigned int mutate(const char *what, void *code, unsigned long size)
 
 int main(int argc, char **argv)
 {
-	unsigned long n = 20000, mutated[2] = {0};
+	const char *lasting = getenv("SIDETRACK_LONG");
+	unsigned long n = lasting && atoi(lasting) ? 1000000 : 20000, mutated[2] = {0};
 	bool storming = true;
 	int i;
 
