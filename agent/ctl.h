@@ -133,8 +133,7 @@ struct st_ring {
 	uint64_t tail;		/* bytes ever consumed, written by the tool */
 	uint64_t pad1[7];
 	uint64_t lost;		/* hits that found no room */
-	uint64_t waiting;	/* the tool sleeps in futex wait on this word (reserved; the tool polls today) */
-	uint64_t pad2[6];
+	uint64_t pad2[7];
 	uint8_t data[ST_RING_SIZE];
 };
 

@@ -411,9 +411,7 @@ static int create(struct st_session *s)
 	return ret;
 }
 
-/*
- * Copies what is in use of the memory at @at in the target to s->ctl: a tenth of a percent of it, as a rule, and all threads wait.
- */
+/* Copies of the memory at @at in the target to s->ctl what is in use, not all 26 MiB: every thread is stopped meanwhile. */
 static int copy_ctl(struct st_session *s, unsigned long at)
 {
 	struct st_ctl *ctl = s->ctl;
