@@ -23,7 +23,7 @@ enum st_isa {
 enum st_kind {
 	ST_KIND_NOP,		/* displaces nothing: an area of NOPs that a compiler left */
 	ST_KIND_MOVE,		/* the first instructions move into the stub */
-	ST_KIND_BREAKPOINT,	/* only a breakpoint fits (not yet used: issue 3) */
+	ST_KIND_BREAKPOINT,	/* only a breakpoint fits; its handler sends the thread to the stub */
 	ST_KIND_NO,		/* refused; why says why */
 };
 
@@ -31,14 +31,16 @@ enum st_kind {
 #define ST_DISPLACED_MAX 24
 #define ST_INSNS_MAX 8
 /* Most bytes of a stub, moved instructions included. */
-#define ST_STUB_MAX 320
+#define ST_STUB_MAX 448
 /* Most bytes of a jump at a site. */
 #define ST_JUMP_MAX 8
 
 /**
  * struct st_plan - what hooking a function would take
  * @func: the function's address, without Thumb bit
- * @addr: the site: @func, or behind the landing pad at @func
+ * @addr: the site: @func, or behind the landing pad at @func, or the instruction inside the function that was asked for
+ * @inside: the site is not at the function's entry: what lies below sp may be live (x86-64's red zone), and what the site's
+ *	hooks see as pc is @addr
  * @isa: of the function
  * @kind: how it can be hooked
  * @live: the displaced bytes and the jump may be swapped while threads run, by the architecture's own rule
@@ -57,6 +59,7 @@ struct st_plan {
 	unsigned long addr;
 	enum st_isa isa;
 	enum st_kind kind;
+	bool inside;
 	bool live;
 	bool falls;
 	uint8_t len;
@@ -67,23 +70,43 @@ struct st_plan {
 	const char *why;
 };
 
+/*
+ * Control may come to any instruction of the function by ways that its bytes don't show (exception tables, jump tables that
+ * nobody has read): a jump may displace one instruction only.
+ */
+#define ST_PLAN_STRICT		(1u << 0)
+/* A jump is out of the question (another site lies in what it would displace): a breakpoint, or nothing. */
+#define ST_PLAN_BREAKPOINT	(1u << 1)
+/* Where no jump is safe, a breakpoint will do; without this such a place is refused. */
+#define ST_PLAN_ANY		(1u << 2)
+
 /**
- * st_arch_plan() - look at a function and say how it can be hooked
+ * st_arch_plan_at() - look at a place in a function and say how it can be hooked
  * @plan: filled in, also when refused
  * @code: the function's bytes
  * @func: its address (no Thumb bit)
  * @size: its length in bytes
  * @room: bytes at @code up to the next function or the end of the section: @size and what padding follows
+ * @offset: of the instruction from @func; 0: the function's entry, behind a landing pad if there is one
+ * @flags: ST_PLAN_*
  * @isa: how to decode
  *
- * Decodes the whole function: a branch from inside into the displaced bytes (but their first) makes it a refusal.
- * A refusal is also: a function whose displaced bytes would reach into another one, code that can't be decoded where
- * it matters, an instruction that can't be moved.
+ * Decodes the whole function: a branch from inside into the displaced bytes (but their first) rules out a jump, and so does
+ * whatever is not known. What no jump fits becomes ST_KIND_BREAKPOINT, one instruction displaced (its bytes @len, the
+ * breakpoint's @jump), if @flags have ST_PLAN_ANY or ST_PLAN_BREAKPOINT. Refused: @offset is not at an instruction, or may be
+ * data; code that can't be decoded where it matters; an instruction that can't be moved.
  *
- * Return: 0 with @kind NOP or MOVE, -ENOTSUP with @kind NO and @why.
+ * Return: 0 with @kind NOP, MOVE or BREAKPOINT, -ENOTSUP with @kind NO and @why.
  */
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
-		 enum st_isa isa);
+int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
+		    size_t offset, unsigned int flags, enum st_isa isa);
+
+/* The same for a function's entry, by a jump. */
+static inline int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size, size_t room,
+			       enum st_isa isa)
+{
+	return st_arch_plan_at(plan, code, func, size, room, 0, 0, isa);
+}
 
 /**
  * struct st_stub - a stub to be written
@@ -91,8 +114,10 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
  * @at: the address it will have (16-byte aligned)
  * @site: address of its struct st_site
  * @entry: address of st_entry
+ * @ret: address of st_return (engine/return.h), or 0: the stub will not be used for returns
  * @size: out: bytes written
  * @resume: out: offset of the moved instructions
+ * @path, @after: out: offsets of what struct st_return calls so; 0 where there is none
  * @map: out: for each displaced instruction, the offset of its moved copy: where a thread stopped at it goes on
  */
 struct st_stub {
@@ -100,8 +125,10 @@ struct st_stub {
 	unsigned long at;
 	unsigned long site;
 	unsigned long entry;
+	unsigned long ret;
 	uint16_t size;
 	uint16_t resume;
+	uint16_t path, after;
 	uint16_t map[ST_INSNS_MAX];
 };
 
@@ -116,7 +143,7 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub);
  * st_arch_jump() - the bytes that go to the site
  * @plan: the site
  * @to: where the jump leads, on ARM with Thumb bit (the state must be the site's own)
- * @out: plan->jump bytes are written
+ * @out: plan->jump bytes are written; for ST_KIND_BREAKPOINT the breakpoint, whose handler goes to @to
  *
  * Return: 0, or -ERANGE when @to is out of the jump's reach.
  */

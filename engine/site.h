@@ -17,6 +17,11 @@
 /* struct st_hook's func */
 #define ST_HOOK_FUNC		__SIZEOF_POINTER__
 
+/*
+ * The site is not at a function's entry. x86-64: the red zone is live, so nothing is written there; the stub goes on by itself,
+ * and a changed pc takes the slow way.
+ */
+#define ST_SITE_INSIDE		1
 /* The site's code is Thumb (ARM only). */
 #define ST_SITE_THUMB		2
 /* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch_general() would. */
@@ -49,7 +54,7 @@ struct st_hook_list {
 struct st_site {
 	/* st_dispatch_general, or st_dispatch_vector where a hook may touch vector state */
 	void (*dispatch)(struct st_site *site, struct st_regs *regs);
-	unsigned long func;	/* what regs->pc is when the hooks run: the function's address (no Thumb bit) */
+	unsigned long func;	/* what regs->pc is when the hooks run: the function's address, or that of the place inside it (no Thumb bit) */
 	unsigned long resume;	/* the displaced instructions, moved (with Thumb bit): where pc == func goes on */
 	unsigned long flags;
 	unsigned long ip;	/* the site's own address (no Thumb bit) */

@@ -59,7 +59,9 @@ struct st_spec_arg {
 struct st_spec {
 	char name[ST_SPEC_NAME_MAX];
 	char object[ST_SPEC_SYMBOL_MAX];	/* glob, empty when none was given */
-	char function[ST_SPEC_SYMBOL_MAX];	/* glob */
+	char function[ST_SPEC_SYMBOL_MAX];	/* glob; empty: @offset is an address of @object's file (OBJECT:0xADDR) */
+	uint64_t offset;			/* of the instruction, from the function's first; 0: its entry */
+	bool ret;				/* r: when the function returns */
 	unsigned int nargs;
 	struct st_spec_arg arg[ST_FETCH_MAX];
 };

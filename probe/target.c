@@ -426,7 +426,7 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 	if (ret)
 		goto out;
 	rec = &t->ctl->probe_rec[p->index];
-	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n);
+	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, 0);
 	if (ret <= 0) {
 		if (m.n == 1 && m.fn[0].why)
 			say(err, "%.100s can't be probed: %s", m.fn[0].name, m.fn[0].why);

@@ -79,7 +79,7 @@ static int fn_order(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags)
 {
 	unsigned long addr = st_session_address(s, hook);
 	int *site = calloc(n + 1, sizeof(*site));
@@ -87,6 +87,10 @@ static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn,
 	size_t count = 0;
 	int ret;
 
+	if (flags) {
+		ret = st_session_fail(s, -ENOTSUP, "return probes and breakpoints are not there yet");
+		goto out;
+	}
 	if (!site || !mine) {
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
 		goto out;
@@ -129,12 +133,12 @@ out:
 	return ret ? ret : (int)count;
 }
 
-int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n)
+int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags)
 {
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		ret = do_hook(s, hook, fn, n);
+		ret = do_hook(s, hook, fn, n, flags);
 		st_session_unlock(s);
 	}
 	return ret;

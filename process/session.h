@@ -19,10 +19,18 @@ struct st_session;
 struct st_fn {
 	unsigned long addr;	/* in the target, no Thumb bit */
 	size_t size, room;	/* of the function; up to the next one */
+	unsigned long offset;	/* of the place in it, 0: its entry */
 	enum st_isa isa;
+	bool strict;		/* see ST_PLAN_STRICT */
 	const char *name;
+	enum st_kind kind;	/* out: how it is, or would be, hooked */
 	const char *why;	/* out: NULL or the reason it was refused */
 };
+
+/* The hook is for when the functions return (engine/return.h), not for when they are entered. */
+#define ST_SESSION_RETURN	(1u << 0)
+/* Where no jump fits, a breakpoint will do. */
+#define ST_SESSION_ANY		(1u << 1)
 
 /*
  * st_session_open() - get into a process: loads the agent if `create` and it is not there yet.
@@ -36,9 +44,9 @@ struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);
 const char *st_session_error(struct st_session *s);
 
-/* Put the hook at ctl address `hook` (a struct st_hook in the shared memory) on n functions; fn[i].why says which were
+/* flags: ST_SESSION_*. Put the hook at ctl address `hook` (a struct st_hook in the shared memory) on n functions; fn[i].why says which were
  * refused. Return: sites hooked, or negative errno (nothing was changed); -EBUSY: a thread could not be brought out. */
-int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n);
+int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags);
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 

@@ -194,8 +194,8 @@ static int plan_t32(struct st_plan *plan, const uint8_t *code, size_t size, size
 	return 0;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
-		 size_t room, enum st_isa isa)
+int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		    size_t room, size_t offset, unsigned int flags, enum st_isa isa)
 {
 	unsigned int i;
 	int ret;
@@ -204,6 +204,7 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 	plan->addr = func;
 	plan->isa = isa;
 	plan->kind = ST_KIND_NO;
+	plan->inside = false;
 	plan->live = false;
 	plan->falls = false;
 	plan->len = 0;
@@ -214,6 +215,8 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 		plan->offs[i] = 0;
 	for (i = 0; i < ST_DISPLACED_MAX; i++)
 		plan->orig[i] = 0;
+	if (offset || flags & ST_PLAN_BREAKPOINT)
+		return refuse(plan, "only its entry can be hooked, by a jump");
 
 	/* A symbol without a size: an assembly function, which ends where the next one starts. */
 	if (!size)

@@ -57,8 +57,8 @@ static bool loops(const struct st_plan *plan, const uint8_t *code, size_t size)
 	return false;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
-		 size_t room, enum st_isa isa)
+int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		    size_t room, size_t offset, unsigned int flags, enum st_isa isa)
 {
 	const struct st_a64_row *row;
 	unsigned int i, pad;
@@ -69,6 +69,7 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 	plan->addr = func;
 	plan->isa = isa;
 	plan->kind = ST_KIND_NO;
+	plan->inside = false;
 	plan->live = false;
 	plan->falls = true;
 	plan->len = 0;
@@ -79,6 +80,8 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 		plan->offs[i] = 0;
 	for (i = 0; i < ST_DISPLACED_MAX; i++)
 		plan->orig[i] = 0;
+	if (offset || flags & ST_PLAN_BREAKPOINT)
+		return refuse(plan, "only its entry can be hooked, by a jump");
 
 	if (isa != ST_ISA_NATIVE)
 		return refuse(plan, "it is not A64 code");

@@ -201,8 +201,8 @@ static int check_branches(struct st_plan *plan, const struct function *f)
 	return 0;
 }
 
-int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
-		 size_t room, enum st_isa isa)
+int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
+		    size_t room, size_t offset, unsigned int flags, enum st_isa isa)
 {
 	struct function f = {.code = code, .func = func, .size = size, .room = room};
 	struct st_x86_insn insn;
@@ -212,6 +212,7 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 	plan->addr = func;
 	plan->isa = isa;
 	plan->kind = ST_KIND_NO;
+	plan->inside = false;
 	plan->live = false;
 	plan->falls = false;
 	plan->len = 0;
@@ -222,6 +223,8 @@ int st_arch_plan(struct st_plan *plan, const uint8_t *code, unsigned long func, 
 		plan->offs[i] = 0;
 	for (unsigned int i = 0; i < ST_DISPLACED_MAX; i++)
 		plan->orig[i] = 0;
+	if (offset || flags & ST_PLAN_BREAKPOINT)
+		return refuse(plan, "only its entry can be hooked, by a jump");
 
 	/* Assembly often has symbols without a size: all up to the next symbol is theirs. */
 	if (f.size == 0)
