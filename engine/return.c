@@ -167,15 +167,20 @@ static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
 }
 #endif
 
-/* That of its key, if @e has none itself. */
-static bool has_address(const struct st_pending *r, const struct st_pending *e)
+/*
+ * Were the functions of those without an address called in the tail of @e's? x86-64: if the key is the same; there is one address for
+ * a key. Elsewhere a function that uses no stack may have another called at its own key, so there the order says it.
+ */
+static bool in_tail(const struct st_pending *r, const struct st_pending *e, unsigned long i)
 {
-	unsigned long key = e->key;
-
-	for (; e > r; e--)
-		if (e->key == key && e->addr)
-			return true;
-	return false;
+	if (r[i].key != e->key || r[i].addr)
+		return false;
+#if !defined(__x86_64__)
+	for (const struct st_pending *p = &r[i]; p != e; p--)
+		if (p < e || (p->key == e->key && p->addr))
+			return false;
+#endif
+	return true;
 }
 
 /*
@@ -188,33 +193,33 @@ static void reclaim(struct st_pending *r, const struct st_regs *regs)
 
 	if (st_no_syscalls || (m && (m < SEARCH_MIN || m & (m - 1)) && m % SEARCH_MAX))
 		return;
-	for (unsigned long i = ST_PENDING_MAX - 1; i; i--) {
-		unsigned long key = r[i].key;
-
-		if (key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
+	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
+		if (r[i].key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
 			continue;
-		/* Those that were called in its tail stand above it. */
-		for (unsigned long k = i; k < ST_PENDING_MAX; k++)
-			if (r[k].key == key && (k == i || !r[k].addr))
+		for (unsigned long k = 1; k < ST_PENDING_MAX; k++)
+			if (in_tail(r, &r[i], k))
 				drop(&r[k]);
+		drop(&r[i]);
 		r->missed = 0;
 	}
-	for (unsigned long i = 1; i < ST_PENDING_MAX; i++)
-		if (r[i].key > TAKEN && !has_address(r, &r[i]))
-			drop(&r[i]);
 	shrink(r);
 }
 
-/* A free place: above all others, or else the highest, but not below one of the same key. 0: none. */
+/* A free place: above all others, or else the highest, if that keeps what in_tail() needs. 0: none. */
 static unsigned long free_place(const struct st_pending *r, unsigned long key)
 {
 	unsigned long n = r->used + 1;
 
 	if (n < ST_PENDING_MAX && !r[n].key)
 		return n;
-	for (n = ST_PENDING_MAX - 1; n && r[n].key; n--)
+	for (n = ST_PENDING_MAX - 1; n && r[n].key; n--) {
+#if defined(__x86_64__)
+		(void)key;
+#else
 		if (r[n].key == key)
 			return 0;
+#endif
+	}
 	return n;
 }
 
@@ -459,11 +464,11 @@ static inline void finish(struct st_slot *t, struct st_pending *e, struct st_reg
 static __attribute__((noinline)) unsigned long run_tails(struct st_slot *t, struct st_pending *own, struct st_regs *regs)
 {
 	struct st_pending *e = find_slowly(own, regs), *r = st_returns[(e - st_returns[0]) / ST_PENDING_MAX];
-	unsigned long key = e->key, addr = e->addr;
+	unsigned long addr = e->addr;
 
 	set_pc(regs, addr);
-	for (unsigned long i = ST_PENDING_MAX - 1; &r[i] > e; i--)
-		if (r[i].key == key && !r[i].addr)
+	for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
+		if (in_tail(r, e, i))
 			finish(t, &r[i], regs, addr);
 	finish(t, e, regs, addr);
 	if (own)
