@@ -312,7 +312,7 @@ static int plan_jump(struct st_plan *plan, const struct function *f, const struc
 	}
 	plan->jump = JUMP;
 	/* A symbol between: an entry point of its own, that the jump would cover. */
-	if (f->start < f->room && f->room < f->start + plan->len)
+	if (f->room < f->start + plan->len && (f->start < f->room || !f->inside))
 		return refuse(plan, either(f, "another function starts within its first bytes",
 					   "another function starts within a jump"));
 	if (plan->insns > 1 && strict(s, plan, f, flags))
