@@ -52,12 +52,14 @@ enum st_kind {
  * @offs: their offsets from @addr
  * @orig: the original bytes, @len of them
  * @falls: control goes on behind the last of them (false behind an unconditional branch)
+ * @size: ARM: bytes from @func on in which branches have been looked for
  * @it: ARM: the condition, plus 1, of a T32 instruction in an IT block; else 0
  * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
  */
 struct st_plan {
 	unsigned long func;
 	unsigned long addr;
+	unsigned long size;
 	enum st_isa isa;
 	enum st_kind kind;
 	bool inside;
