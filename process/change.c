@@ -265,8 +265,11 @@ void st_site_set_form(struct st_ctl_site *c, unsigned int form)
 
 	if (!c->redirect)
 		__atomic_store_n(&c->site.resume, (unsigned long)(f->stub + f->moved) | st_site_thumb(c), __ATOMIC_RELEASE);
-	c->ret.path = f->path ? f->stub + f->path : 0;
-	c->ret.after = f->after ? (unsigned long)(f->stub + f->after) | st_site_thumb(c) : 0;
+	/* The first ones for good: returns that are pending go there. They do not depend on what the stub displaces. */
+	if (!c->ret.after && f->after) {
+		c->ret.path = f->path ? (unsigned long)(f->stub + f->path) : 0;
+		c->ret.after = (unsigned long)(f->stub + f->after) | st_site_thumb(c);
+	}
 	__atomic_store_n(&c->now, form, __ATOMIC_RELEASE);
 }
 

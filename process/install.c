@@ -132,7 +132,8 @@ static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
 }
 
 /* NULL, or why the hook can't be added. */
-static const char *add_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook, unsigned int flags)
+static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
+			    unsigned int flags)
 {
 	unsigned long follow = st_session_address(s, &c->ret.hook);
 	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
@@ -141,6 +142,8 @@ static const char *add_hook(struct st_session *s, struct st_ctl_site *c, unsigne
 		return list_add(c->list, hook) ? NULL : "as many probes as it can have sit on it already";
 	if (c->site.flags & ST_SITE_INSIDE)
 		return "a return probe sits on a function's entry, and a place inside another function has a probe there";
+	if (name && st_return_refused(name))
+		return st_return_refused(name);
 	if (!c->ret.after || !s->ctl->return_enter)
 		return "its returns can't be followed";
 	if (!list_add(c->returns, hook))
@@ -183,7 +186,7 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 		c = &s->ctl->site[site[i]];
 		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : c->list, addr) >= 0)
 			continue;
-		fn[i].why = add_hook(s, c, addr, flags);
+		fn[i].why = add_hook(s, c, fn[i].name, addr, flags);
 		if (fn[i].why)
 			continue;
 		st_site_set_state(c);

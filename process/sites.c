@@ -334,7 +334,7 @@ static const char *new_record(struct st_session *s, struct fresh *f, struct st_c
 	c->ret.hook.data = (void *)st_session_address(s, &c->ret);
 	c->ret.hook.flags = ST_HOOK_GENERAL_REGS;
 	c->ret.site = (void *)st_session_address(s, &c->site);
-	c->ret.hooks = (void *)st_session_address(s, c->returns);
+	c->ret.hooks = (void *)(st_session_address(s, c->returns) | (vector ? ST_HOOKS_VECTOR : 0));
 	st_site_set_form(c, f->plan.kind == ST_KIND_BREAKPOINT ? ST_FORM_BREAKPOINT : ST_FORM_JUMP);
 	if (f->plan.kind == ST_KIND_BREAKPOINT)
 		add_trap(s, c);
