@@ -26,7 +26,7 @@ struct st_trap st_trap_state;
 void st_agent_trap(int sig, siginfo_t *info, void *context);
 void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
 void st_agent_sigmask(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
-void st_agent_restorer(void);
+void st_agent_restorer(void) __attribute__((visibility("hidden")));
 
 /* Exactly these bytes: it is how unwinders know a signal frame. ARM and AArch64 have the kernel's own. */
 #if defined(__x86_64__)
@@ -225,8 +225,13 @@ static void change_own(const struct libc_action *act)
 	struct st_action *own = &t->action[next], real;
 
 	own->handler = act->handler;
+	/* As the C library would tell the kernel. */
 	own->flags = (unsigned int)act->flags;
 	own->restorer = act->restorer;
+	if (t->restorer) {
+		own->flags |= ST_SA_RESTORER;
+		own->restorer = t->restorer;
+	}
 	for (unsigned int i = 0; i < sizeof(own->mask) / sizeof(long); i++)
 		own->mask[i] = act->mask[i];
 	__atomic_store_n(&t->now, next, __ATOMIC_RELEASE);

@@ -284,6 +284,7 @@ static const char *write_form(struct st_session *s, struct st_ctl_site *c, struc
 		return "its stub could not be written";
 	region->used += (stub.size + 15ul) & ~15ul;
 	f->kind = plan->kind;
+	f->size = stub.size;
 	f->moved = stub.resume;
 	f->path = stub.path;
 	f->after = stub.after;

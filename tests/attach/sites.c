@@ -75,7 +75,9 @@ static bool start(const char *program, const char *threads, const char *how, con
 
 static bool alive(void)
 {
-	return waitpid(target, NULL, WNOHANG | __WNOTHREAD) == 0;
+	siginfo_t info = { 0 };
+
+	return !waitid(P_PID, (id_t)target, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid;
 }
 
 static void end(const char *what)
