@@ -310,8 +310,8 @@ static int write_sites(struct st_session *s, struct change *ch, size_t n)
 	return ret;
 }
 
-/* The site lies in the bytes of another one's jump, which still stands there although its record wants otherwise. */
-static bool under_a_jump(struct st_session *s, const struct st_ctl_site *c)
+/* The site in whose jump's bytes this one lies: it still stands there, although its record wants otherwise. -1: none. */
+static int under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 {
 	uint32_t used = st_sites_used(s);
 
@@ -320,20 +320,70 @@ static bool under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 
 		if (j->state != ST_SITE_FREE && j->addr < c->addr &&
 		    c->addr - j->addr < st_form_jump(&j->form[ST_FORM_JUMP]) && look_at_site(s, j) == HOLDS_JUMP)
-			return true;
+			return (int)i;
 	}
-	return false;
+	return -1;
+}
+
+static int number_order(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* These sites, each once, and those whose jumps lie over them: a tool was killed between what it wrote of both. */
+static uint32_t *with_covers(struct st_session *s, const uint32_t *site, size_t n, size_t *count)
+{
+	uint32_t *all = calloc(2 * n + 1, sizeof(*all));
+	size_t m = n;
+
+	*count = 0;
+	for (size_t i = 0; all && i < n; i++) {
+		struct st_ctl_site *c = &s->ctl->site[site[i]];
+		int j = look_at_site(s, c) == HOLDS_OTHER ? under_a_jump(s, c) : -1;
+
+		all[i] = site[i];
+		if (j >= 0)
+			all[m++] = (uint32_t)j;
+	}
+	if (!all)
+		return NULL;
+	qsort(all, m, sizeof(*all), number_order);
+	for (size_t i = 0; i < m; i++)
+		if (!*count || all[*count - 1] != all[i])
+			all[(*count)++] = all[i];
+	return all;
+}
+
+void st_site_set_state(struct st_ctl_site *c)
+{
+	if (c->state == ST_SITE_FREE)
+		return;
+	if (c->list[0] || c->redirect)
+		__atomic_store_n(&c->state, c->list[0] ? ST_SITE_HOOKED : ST_SITE_PATCHED, __ATOMIC_RELEASE);
+}
+
+/* It is asleep when its bytes are known to be its own, and not before. */
+static void settled(struct st_ctl_site *c)
+{
+	if (c->state != ST_SITE_FREE && !c->list[0] && !c->redirect)
+		__atomic_store_n(&c->state, ST_SITE_READY, __ATOMIC_RELEASE);
 }
 
 /* Which of these sites do not hold what their record wants, as changes. */
-int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
+int st_sites_settle(struct st_session *s, const uint32_t *of, size_t nof)
 {
+	size_t n, count = 0;
+	uint32_t *site = with_covers(s, of, nof, &n);
 	struct change *ch = calloc(n + 1, sizeof(*ch));
-	size_t count = 0;
 	int ret = 0;
 
-	if (!ch)
+	if (!ch || !site) {
+		free(ch);
+		free(site);
 		return st_session_fail(s, -ENOMEM, "out of memory");
+	}
 	for (size_t i = 0; i < n && !ret; i++) {
 		struct st_ctl_site *c = &s->ctl->site[site[i]];
 		struct change *x = &ch[count];
@@ -341,7 +391,7 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 		const uint8_t *bytes;
 		unsigned int want = wanted_bytes(c, &bytes), is;
 		enum holds holds = look_at_site(s, c);
-		bool hidden = holds == HOLDS_OTHER && under_a_jump(s, c);
+		bool hidden = holds == HOLDS_OTHER && under_a_jump(s, c) >= 0;
 
 		if (hidden)
 			holds = HOLDS_ORIGINAL;
@@ -374,7 +424,10 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 	}
 	if (!ret && count)
 		ret = write_sites(s, ch, count);
+	for (size_t i = 0; i < n && !ret; i++)
+		settled(&s->ctl->site[site[i]]);
 	free(ch);
+	free(site);
 	return ret;
 }
 
@@ -391,14 +444,6 @@ void st_site_set_form(struct st_ctl_site *c, unsigned int form)
 		c->ret.after = (unsigned long)(f->stub + f->after) | st_site_thumb(c);
 	}
 	__atomic_store_n(&c->now, form, __ATOMIC_RELEASE);
-}
-
-void st_site_set_state(struct st_ctl_site *c)
-{
-	if (c->state == ST_SITE_FREE)
-		return;
-	__atomic_store_n(&c->state, c->list[0] ? ST_SITE_HOOKED : c->redirect ? ST_SITE_PATCHED : ST_SITE_READY,
-			 __ATOMIC_RELEASE);
 }
 
 void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected)

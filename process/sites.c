@@ -300,7 +300,7 @@ static const char *write_form(struct st_session *s, struct st_ctl_site *c, struc
 	return NULL;
 }
 
-/* So that the handler finds it: the site's breakpoint form is complete. */
+/* So that the handler finds it, if it does not yet: the site's breakpoint form is complete. */
 static void add_trap(struct st_session *s, struct st_ctl_site *c)
 {
 	uint32_t at = st_trap_hash(c->addr), entry = (uint32_t)(c - s->ctl->site) + 1;
@@ -349,8 +349,10 @@ const char *st_site_add_breakpoint(struct st_session *s, struct st_ctl_site *c)
 	const uint8_t *code;
 	const char *why;
 
-	if (c->form[ST_FORM_BREAKPOINT].stub)
+	if (c->form[ST_FORM_BREAKPOINT].stub) {
+		add_trap(s, c);		/* a tool may have been killed between the two */
 		return NULL;
+	}
 	code = code_at(s, c->func, c->size);
 	if (!code)
 		return "its code can't be read";

@@ -19,6 +19,8 @@
 
 #define TRAP_BIT (1ull << (SIGTRAP - 1))
 #define TRIES 50
+/* The C library's sigaction() goes on in a function of its own next to it. */
+#define NEAR 1024
 
 /* ctl->internal */
 enum { HOOK_SIGACTION, HOOK_SIGMASK };
@@ -260,6 +262,25 @@ static int hook_signal_functions(struct st_session *s)
 	return ret;
 }
 
+/* Is a thread in sigaction(), which it entered before our hook was there? */
+static bool somebody_asks(struct st_session *s, struct st_stop *stop)
+{
+	unsigned long hook = st_session_address(s, &s->ctl->internal[HOOK_SIGACTION]);
+	uint32_t used = st_sites_used(s);
+
+	for (uint32_t i = 0; i < used; i++) {
+		const struct st_ctl_site *c = &s->ctl->site[i];
+		struct st_range near = { c->func - NEAR, c->func + NEAR };
+
+		if (c->list[0] != hook)
+			continue;
+		for (size_t k = 0; k < st_stop_count(stop); k++)
+			if (st_scan_interrupted(st_stop_thread(stop, k), &near, 1, NULL))
+				return true;
+	}
+	return false;
+}
+
 int st_traps_begin(struct st_session *s)
 {
 	struct st_remote *r = NULL;
@@ -281,6 +302,10 @@ int st_traps_begin(struct st_session *s)
 		if (ret)
 			break;
 		look_at_masks(s, stop, &caught);
+		if (!s->no_traps && somebody_asks(s, stop)) {
+			s->no_traps = "only a breakpoint fits, and a thread is changing signal actions all the time";
+			s->traps_busy = true;
+		}
 		if (!s->no_traps)
 			ret = st_remote_begin(stop, NULL, &r, s->err);
 		if (!ret && !s->no_traps) {

@@ -373,21 +373,31 @@ static void killed(const char *program)
 
 		if (!tool) {
 			unsigned int seed = (unsigned int)getpid();
+			int ret;
 
 			if (st_session_open(target, true, &s, err))
 				_exit(1);
 			find_functions(s);
+			if (!nfunc)
+				_exit(1);
 			st_session_reap(s);
 			for (unsigned int n = 1;; n++) {
-				struct st_ctl_probe *p = take(s, n % 64);
+				struct st_ctl_probe *p = &st_session_ctl(s)->probe_rec[n % 64];
 				struct st_fn fn[16];
 
 				for (int k = 0; k < 16; k++) {
 					fn[k] = func[(unsigned int)rand_r(&seed) % nfunc];
 					fn[k].offset = (unsigned int)rand_r(&seed) % fn[k].size;
 				}
-				st_session_unhook(s, &p->hook);
-				st_session_hook(s, &p->hook, fn, 16, ST_SESSION_ANY | (n % 5 ? 0 : ST_SESSION_RETURN));
+				ret = st_session_unhook(s, &p->hook);
+				if (ret) {
+					fprintf(stderr, "unhook: %d %s\n", ret, st_session_error(s));
+					continue;
+				}
+				take(s, n % 64);
+				ret = st_session_hook(s, &p->hook, fn, 16, ST_SESSION_ANY | (n % 5 ? 0 : ST_SESSION_RETURN));
+				if (ret < 0)
+					fprintf(stderr, "hook: %d %s\n", ret, st_session_error(s));
 			}
 		}
 		nap((getenv("SIDETRACK_VM") ? 300 : 20) + rand() % 100);
