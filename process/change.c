@@ -471,8 +471,11 @@ void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int 
 	c->patch = patch;
 	/* What a site may hold is known as long as it may hold it: the last direct jump stays in the record. */
 	if (to) {
-		/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
-		c->direct = !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+		/*
+		 * A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. So does what would come with
+		 * a signed return address.
+		 */
+		c->direct = !c->form[ST_FORM_JUMP].signs && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
 		memcpy(c->direct_bytes, bytes, sizeof(bytes));
 	}
 	c->redirect = to;

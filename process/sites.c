@@ -291,6 +291,7 @@ static const char *write_form(struct st_session *s, struct st_ctl_site *c, struc
 	f->len = plan->len;
 	f->jump = plan->jump;
 	f->insns = plan->insns;
+	f->signs = plan->signs;
 	memcpy(f->offs, plan->offs, sizeof(f->offs));
 	memcpy(f->map, stub.map, sizeof(f->map));
 	/* The first bytes are the same, whichever form was there before. */
