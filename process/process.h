@@ -167,6 +167,8 @@ int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err
 #define ST_FUNC_ALIAS (1u << 1)	 /* another name of the function before it in the list */
 #define ST_FUNC_NOSIZE (1u << 2) /* the symbol has no size; @size is a guess: @room */
 #define ST_FUNC_LOCAL (1u << 3)	 /* a local symbol (static) */
+#define ST_FUNC_NONAME (1u << 4) /* from .eh_frame; @name is its address in the file: "0x1234" */
+#define ST_FUNC_PART (1u << 5)	 /* may be a piece of another function, which is jumped to and not called */
 
 /* A function's symbol. */
 struct st_func {
@@ -252,6 +254,8 @@ struct st_object *st_objects_find(const struct st_objects *objs, unsigned long a
  * st_object_functions() - functions of an object, by address
  * @n: set to their number
  *
+ * Of a file without .symtab also those of its debug file or .gnu_debugdata; with neither, also the
+ * code that .eh_frame describes (ST_FUNC_NONAME; not on 32-bit ARM).
  * Every name is there once; names at the same address follow each other, all but the first with
  * ST_FUNC_ALIAS. Functions of the PLT are not listed. Valid until st_objects_free().
  *
