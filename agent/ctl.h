@@ -11,12 +11,13 @@
 #define ST_AGENT_CTL_H
 
 #include <stdint.h>
+#include <agent/mail.h>
 #include <engine/arch.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	1
+#define ST_CTL_VERSION	2
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
@@ -92,6 +93,7 @@ enum st_probe_state {
 };
 
 #define ST_PROBE_COUNT_ONLY	1	/* count hits, write no record */
+#define ST_PROBE_CHILDREN	(1u << 8)	/* hits of forked children count, too */
 
 struct st_ctl_probe {
 	struct st_hook hook;	/* hook.func = agent's st_agent_probe, hook.data = this record's address in the target */
@@ -122,6 +124,8 @@ struct st_rec {
 	uint16_t cpu;		/* 0xffff: not known */
 	uint32_t tid;
 	uint32_t faults;	/* bit i: fetcharg i could not be read */
+	uint32_t pid;		/* of the process: a forked child's is not ctl->pid */
+	uint32_t pad;
 	uint64_t time;		/* st_agent_clock() ticks: TSC, CNTVCT, or ns where neither can be read */
 	uint64_t ip;
 	uint64_t parent;
@@ -171,12 +175,18 @@ struct st_ctl {
 	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
+	uint64_t mail_func;	/* st_agent_mail */
+	uint64_t home;		/* of a word that holds the process id, and 0 in a child (home.h); 0: not known */
+	uint64_t early;		/* its own address: the thread pointer of a program that has just been started and has none yet */
+	uint32_t pid;		/* of the process, as the tool sees it */
+	uint32_t pad0;
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
 	uint32_t patch_seq, pad;
 	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */
 	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
+	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];

@@ -11,6 +11,7 @@
  */
 #include <agent/clock.h>
 #include <agent/ctl.h>
+#include <agent/home.h>
 #include <agent/probe.h>
 #include <engine/syscall.h>
 
@@ -281,10 +282,14 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 	struct st_ctl *ctl = st_agent_ctl;
 	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec),
 		 faults = 0, i;
+	uint32_t pid = st_agent_process(ctl);
 	struct st_rec *rec;
 	struct hit hit;
 
 	if (__builtin_expect(probe->state != ST_PROBE_ON, 0))
+		return;
+	/* In a forked child that nobody follows. */
+	if (__builtin_expect(pid != ctl->pid, 0) && !(probe->flags & ST_PROBE_CHILDREN))
 		return;
 	__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
 	if (probe->flags & ST_PROBE_COUNT_ONLY)
@@ -306,6 +311,7 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 	rec->probe = (uint16_t)(probe - ctl->probe_rec);
 	rec->cpu = this_cpu(ctl);
 	rec->tid = (uint32_t)hit.tid;
+	rec->pid = pid;
 	rec->time = now(ctl);
 	rec->ip = ip;
 	rec->parent = parent_ip;

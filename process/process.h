@@ -21,6 +21,7 @@
 #ifndef ST_PROCESS_H
 #define ST_PROCESS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +72,58 @@ bool st_proc_alive(const struct st_proc *proc);
  * Return: the value, 0 when there is none.
  */
 unsigned long st_proc_auxv(const struct st_proc *proc, unsigned long type);
+
+/* ---- hold.c */
+
+/* A thread that will execute a program, or has. */
+struct st_hold {
+	pid_t tid, pid;
+	bool executed, dropped;
+};
+
+/**
+ * st_start() - start a program, and hold it before its first instruction
+ * @argv: the command; looked for in PATH
+ * @mask: its signal mask
+ * @hold: filled in
+ *
+ * The program is a child of the tool; st_proc_open() takes it as it is held.
+ *
+ * Return: 0; -ENOENT, -EACCES, -ENOEXEC ...: it could not be executed.
+ */
+int st_start(char *const argv[], const sigset_t *mask, struct st_hold *hold, char *err);
+
+/**
+ * st_hold_begin() - wait for a thread to execute a program
+ * @tid: it runs, and is traced from here on
+ *
+ * Return: 0 or a negative errno.
+ */
+int st_hold_begin(struct st_hold *hold, pid_t tid);
+
+/**
+ * st_hold_step() - has it?
+ *
+ * To be called every few ms: signals to the thread wait meanwhile.
+ *
+ * Return: 0 not yet, 1 it has, and is held, -ESRCH it has ended.
+ */
+int st_hold_step(struct st_hold *hold);
+
+/* Stop waiting for it, or let it go; does not wait. False: not yet, call again. */
+bool st_hold_drop(struct st_hold *hold);
+
+/* Let a process go that was opened while it was held, and look whether it was. */
+void st_proc_release(struct st_proc *proc);
+bool st_proc_held(const struct st_proc *proc);
+
+/**
+ * st_proc_early() - give a program that is held a thread pointer that can be read
+ * @addr: a word that holds its own address
+ *
+ * On x86-64 the agent reads the word at the thread pointer, and a program has none before its C library makes it one.
+ */
+int st_proc_early(struct st_proc *proc, unsigned long addr);
 
 /* ---- maps.c */
 
