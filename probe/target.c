@@ -187,7 +187,7 @@ struct matches {
 	size_t ifuncs;		/* left out */
 };
 
-static int add_match(struct matches *m, const struct st_func *f)
+static int add_match(struct matches *m, const struct st_func *f, unsigned long offset)
 {
 	struct st_fn *fn;
 
@@ -205,6 +205,7 @@ static int add_match(struct matches *m, const struct st_func *f)
 	fn->addr = f->addr;
 	fn->size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size;
 	fn->room = f->room;
+	fn->offset = offset;
 	fn->isa = f->isa;
 	fn->name = f->name;
 	return 0;
@@ -234,7 +235,7 @@ static int find_matches(struct st_target *t, const struct st_spec *spec, struct 
 			if (f[j].addr == last)		/* another name of the one before */
 				continue;
 			last = f[j].addr;
-			if (add_match(m, &f[j]))
+			if (add_match(m, &f[j], (unsigned long)spec->offset))
 				return -ENOMEM;
 		}
 	}
@@ -426,7 +427,7 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 	if (ret)
 		goto out;
 	rec = &t->ctl->probe_rec[p->index];
-	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, 0);
+	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, ST_SESSION_ANY | (spec->ret ? ST_SESSION_RETURN : 0));
 	if (ret <= 0) {
 		if (m.n == 1 && m.fn[0].why)
 			say(err, "%.100s can't be probed: %s", m.fn[0].name, m.fn[0].why);

@@ -87,8 +87,8 @@ static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn,
 	size_t count = 0;
 	int ret;
 
-	if (flags) {
-		ret = st_session_fail(s, -ENOTSUP, "return probes and breakpoints are not there yet");
+	if (flags & ST_SESSION_RETURN) {
+		ret = st_session_fail(s, -ENOTSUP, "return probes are not there yet");
 		goto out;
 	}
 	if (!site || !mine) {
