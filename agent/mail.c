@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * See mail.h. A hook, as the recorder is one: general registers only, no libc, no lock. It waits, but for a bounded time only,
+ * See mail.h. A hook, as the recorder is one: general registers only, no libc, no lock. It waits, but for a bounded time,
  * and where the program waits anyway: in the dynamic loader, and before an exec.
  */
 #include <errno.h>
@@ -19,24 +19,27 @@ static uint32_t now_ms(void)
 	return (uint32_t)(ts[0] * 1000 + ts[1] / 1000000);
 }
 
-/* Until the letter is answered, or for ST_MAIL_MS. */
+/* Until the letter is answered, or for as long as mail.h says. */
 static void wait(struct st_ctl_mail *mail, uint32_t number)
 {
-	uint32_t from = now_ms(), answered, gone;
+	uint32_t from = now_ms(), since = from, beat = mail->beat, now;
 
-	for (;;) {
+	for (now = from; now - since < ST_MAIL_MS && now - from < ST_MAIL_MAX_MS; now = now_ms()) {
+		uint32_t answered = __atomic_load_n(&mail->answered, __ATOMIC_ACQUIRE);
 		unsigned long ts[2] = { 0, 0 };
 		long ret;
 
-		answered = __atomic_load_n(&mail->answered, __ATOMIC_ACQUIRE);
 		if ((int32_t)(answered - number) > 0)
 			return;
-		gone = now_ms() - from;
-		if (gone >= ST_MAIL_MS)
-			break;
-		ts[1] = (ST_MAIL_MS - gone) * 1000000ul;
+		if (mail->beat != beat) {
+			beat = mail->beat;
+			since = now;
+		}
+		ts[1] = (ST_MAIL_MS - (now - since)) * 1000000ul;
 		ret = st_syscall6(__NR_futex, (long)&mail->answered, FUTEX_WAIT, (long)answered, (long)ts, 0, 0);
-		if (ret && ret != -EAGAIN && ret != -EINTR)
+		if (ret == -ETIMEDOUT && mail->beat != beat)
+			since = now_ms();
+		else if (ret && ret != -ETIMEDOUT && ret != -EAGAIN && ret != -EINTR)
 			break;
 	}
 	__atomic_store_n(&mail->deaf, 1, __ATOMIC_RELEASE);

@@ -300,6 +300,10 @@ int st_objects_file(const char *path, struct st_objects **objs, char *err);
 
 void st_objects_free(struct st_objects *objs);
 
+/* Is the dynamic loader at work on its list? Has it not begun, in a program that has just been executed? */
+bool st_objects_loading(struct st_objects *objs);
+bool st_objects_starting(struct st_objects *objs);
+
 /* The object that holds @addr, or NULL. */
 struct st_object *st_objects_find(const struct st_objects *objs, unsigned long addr);
 
@@ -566,6 +570,16 @@ struct st_resolver {
 
 /* A st_resolve_fn over the process's own symbols; @ctx is a struct st_resolver. */
 int st_resolve_with_objects(void *ctx, const char *name, const char *version, unsigned long *addr);
+
+/**
+ * st_ifunc_chosen() - what the dynamic loader has chosen for an indirect function
+ * @f: has ST_FUNC_IFUNC
+ *
+ * By the slots of all objects that ask for it.
+ *
+ * Return: the address of the function (no Thumb bit), 0: not known.
+ */
+unsigned long st_ifunc_chosen(struct st_objects *objs, struct st_object *obj, const struct st_func *f);
 
 /* ---- stack.c */
 

@@ -22,6 +22,7 @@ struct st_fn {
 	unsigned long offset;	/* of the place in it, 0: its entry */
 	enum st_isa isa;
 	bool strict;		/* see ST_PLAN_STRICT */
+	bool part;		/* may be reached by a jump at its entry as well: a site there is one inside of a function, and strict */
 	const char *name;
 	enum st_kind kind;	/* out: how it is, or would be, hooked */
 	const char *why;	/* out: NULL or the reason it was refused */

@@ -317,14 +317,17 @@ static void take_frames(struct reader *r, const void *data, size_t len, unsigned
 		r->obj->why = "its .eh_frame is damaged: not all functions without a name are known";
 }
 
-/* False when the file has no section table that can be used. */
-static bool read_elf(struct reader *r, Elf *elf)
+/*
+ * What the section table says, and the executable sections if they are not known yet. False when the file has none that can be used.
+ */
+static bool read_sections(struct reader *r, Elf *elf, struct sections *s)
 {
 	struct st_object *obj = r->obj;
-	struct sections s = {0};
+	bool known = obj->priv->ntext;
 	Elf_Scn *scn = NULL;
 	size_t names, n;
 
+	*s = (struct sections){0};
 	if (elf_kind(elf) != ELF_K_ELF || elf_getshdrstrndx(elf, &names) ||
 	    elf_getshdrnum(elf, &n) || n < 2)
 		return false;
@@ -337,27 +340,29 @@ static bool read_elf(struct reader *r, Elf *elf)
 		name = elf_strptr(elf, names, shdr.sh_name);
 		switch (shdr.sh_type) {
 		case SHT_SYMTAB:
-			s.symtab = scn;
+			s->symtab = scn;
 			continue;
 		case SHT_DYNSYM:
-			s.dynsym = scn;
+			s->dynsym = scn;
 			continue;
 		case SHT_GNU_versym:
-			s.versym = scn;
+			s->versym = scn;
 			continue;
 		case SHT_GNU_verdef:
-			s.verdef = scn;
+			s->verdef = scn;
 			continue;
 		}
 		if ((shdr.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) != (SHF_ALLOC | SHF_EXECINSTR) ||
 		    !shdr.sh_size || shdr.sh_type == SHT_NOBITS ||
 		    shdr.sh_addr + shdr.sh_size < shdr.sh_addr) {
 			if (name && !strcmp(name, ".eh_frame") && shdr.sh_type != SHT_NOBITS)
-				s.frames = scn;
+				s->frames = scn;
 			else if (name && !strcmp(name, ".gnu_debugdata"))
-				s.debugdata = scn;
+				s->debugdata = scn;
 			continue;
 		}
+		if (known)
+			continue;
 		if (name && (!strncmp(name, ".plt", 4) || !strcmp(name, ".iplt")))
 			add_range(r, &obj->priv->plt, &obj->priv->nplt, obj->bias + shdr.sh_addr,
 				  obj->bias + shdr.sh_addr + shdr.sh_size);
@@ -365,7 +370,15 @@ static bool read_elf(struct reader *r, Elf *elf)
 			add_range(r, &obj->priv->text, &obj->priv->ntext, obj->bias + shdr.sh_addr,
 				  obj->bias + shdr.sh_addr + shdr.sh_size);
 	}
-	if (!obj->priv->ntext)
+	return obj->priv->ntext;
+}
+
+static bool read_elf(struct reader *r, Elf *elf)
+{
+	struct st_object *obj = r->obj;
+	struct sections s;
+
+	if (!read_sections(r, elf, &s))
 		return false;
 	if (s.symtab)
 		read_table(r, elf, s.symtab, &s);
@@ -843,9 +856,32 @@ const struct st_func *st_object_function_at(struct st_object *obj, unsigned long
 	return NULL;
 }
 
+/* Without the symbols, which take much longer to read. */
+static bool load_text(struct st_object *obj)
+{
+	struct st_object_priv *priv = obj->priv;
+	struct reader r = {.obj = obj};
+	struct sections s;
+	int fd = obj->flags & ST_OBJECT_VDSO ? -1 : st_object_open(obj);
+	Elf *elf;
+
+	if (priv->ntext || priv->loaded)
+		return true;
+	elf_version(EV_CURRENT);
+	elf = fd < 0 ? NULL : elf_begin(fd, ELF_C_READ, NULL);
+	if (!elf)
+		return false;
+	read_sections(&r, elf, &s);
+	elf_end(elf);
+	if (priv->ntext)
+		qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);
+	return priv->ntext && !r.failed;
+}
+
 const struct st_range *st_object_text(struct st_object *obj, size_t *n)
 {
-	load(obj);
+	if (!load_text(obj))
+		load(obj);
 	*n = obj->priv->ntext;
 	return obj->priv->text;
 }
