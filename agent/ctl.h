@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <agent/mail.h>
 #include <engine/arch.h>
+#include <engine/return.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
@@ -24,6 +25,9 @@
 #define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
 #define ST_SITE_HOOKS_MAX	7			/* hooks on one site */
+#define ST_TRAPS_BITS	17			/* index of breakpoints: twice as many places as there are sites */
+#define ST_TRAPS	(1u << ST_TRAPS_BITS)
+#define ST_INTERNAL_MAX	8
 #define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
 #define ST_FETCH_MAX	16			/* fetchargs a probe */
 #define ST_DEREF_MAX	6
@@ -35,29 +39,51 @@
 enum st_site_state {
 	ST_SITE_FREE,
 	ST_SITE_READY,		/* record and stub complete, the site holds its own bytes */
-	ST_SITE_HOOKED,		/* the site holds a jump to its stub, or is about to */
+	ST_SITE_HOOKED,		/* the site leads to its stub, or is about to */
 	ST_SITE_PATCHED,	/* the site holds a jump to a patch's function, or is about to */
+};
+
+/*
+ * A changed site has one of two forms. Each has a stub of its own, which stays when the other one is taken: a thread may be in it.
+ * The original bytes are common to both. A form is complete before `stub` is set, and never changes afterwards.
+ */
+enum { ST_FORM_JUMP, ST_FORM_BREAKPOINT, ST_FORMS };
+
+struct st_ctl_form {
+	uint64_t stub;		/* address of the stub, without Thumb bit; 0: not prepared, or it does not fit */
+	uint32_t kind;		/* enum st_kind */
+	uint16_t moved;		/* offset of the moved instructions in the stub */
+	uint16_t path, after;	/* as struct st_stub has them */
+	uint8_t len, jump, insns, pad[3];
+	uint8_t offs[ST_INSNS_MAX];
+	uint16_t map[ST_INSNS_MAX];
+	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when it leads to the stub */
 };
 
 /* One changed, or once changed, place. site.dispatch etc. are read by the stub. */
 struct st_ctl_site {
 	struct st_site site;
+	struct st_return ret;	/* while it has return hooks, ret.hook is the last of its hooks */
 	uint32_t state;
 	uint32_t isa;
-	uint32_t kind;		/* enum st_kind */
+	uint32_t now;		/* ST_FORM_*: the one that it has, or will have, when changed */
 	uint32_t patch;		/* index of the newest enabled patch + 1, or 0 */
 	uint64_t addr, func, size;	/* site, function, its length */
-	uint64_t stub;		/* address of the stub, without Thumb bit */
-	uint32_t moved;		/* offset of the moved instructions in it */
-	uint32_t direct;	/* 1: a jump reaches `redirect`; 0: it goes through the stub */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
-	uint8_t len, jump, insns, pad;
-	uint8_t offs[ST_INSNS_MAX];
-	uint16_t map[ST_INSNS_MAX];
-	uint8_t orig[ST_DISPLACED_MAX];
-	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when changed */
+	uint32_t direct;	/* 1: a jump reaches `redirect`: direct_bytes; 0: it goes through the stub */
+	uint32_t pad;
+	struct st_ctl_form form[ST_FORMS];
+	uint8_t direct_bytes[ST_JUMP_MAX];
+	uint8_t orig[ST_DISPLACED_MAX];	/* of whichever form displaces more */
 	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
+	unsigned long returns[ST_SITE_HOOKS_MAX + 1];	/* of its return hooks, likewise: ret.hooks points here */
 };
+
+/* Where in ctl->trap the search for a breakpoint begins. */
+static inline uint32_t st_trap_hash(unsigned long addr)
+{
+	return (uint32_t)((uint32_t)(addr >> 1) * 0x9e3779b1u) >> (32 - ST_TRAPS_BITS);
+}
 
 /* ---- probes ---- */
 
@@ -173,6 +199,8 @@ struct st_ctl {
 	uint64_t ready;		/* 1 when the agent is complete and may be used */
 	/* of the agent's image in the target */
 	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
+	uint64_t ret, return_enter;
+	uint64_t trap_handler, trap_restorer, trap_state, trap_sigaction, trap_sigmask;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
 	uint64_t mail_func;	/* st_agent_mail */
@@ -183,7 +211,10 @@ struct st_ctl {
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
-	uint32_t patch_seq, pad;
+	uint32_t patch_seq;
+	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
+	/* Hooks of the agent's own, not a user's: on the C library's functions for signals, on its unwinder's. */
+	struct st_hook internal[ST_INTERNAL_MAX];
 	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */
 	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
 	struct st_ctl_mail mail[ST_MAILS_MAX];
@@ -192,6 +223,11 @@ struct st_ctl {
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
 	struct st_ctl_site site[ST_SITES_MAX];
+	/*
+	 * The sites that have a breakpoint form, for the handler: index + 1, from st_trap_hash() on, 0 ends the search. Entries are
+	 * only added: a thread may come late with a trap.
+	 */
+	uint32_t trap[ST_TRAPS];
 };
 
 #endif

@@ -8,6 +8,10 @@
  *	4. the threads go on
  *
  * A tool that finds a record that says "changed" can put the original bytes back, whether or not they had changed.
+ *
+ * A jump that gives way to a site within its bytes becomes a breakpoint: its record says so by one store, then its bytes change
+ * (pass 1), then those of the sites behind it (pass 2). Killed anywhere between, each site holds one of the forms of its record,
+ * or lies under a jump that still stands, whose own record tells.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,26 +20,47 @@
 
 #define BUSY_TRIES 100
 
-/* What a site should hold now, by its record: its own bytes, a jump to the stub, or to a patch's function. */
-static bool wanted_bytes(struct st_session *s, struct st_ctl_site *c, uint8_t out[ST_JUMP_MAX])
-{
-	struct st_plan plan = st_site_plan(c);
-	unsigned long thumb = c->isa == ST_ISA_T32;
+/* What a site holds. */
+enum holds { HOLDS_ORIGINAL, HOLDS_JUMP, HOLDS_BREAKPOINT, HOLDS_OTHER, HOLDS_NOTHING };
 
+static enum holds look_at_site(struct st_session *s, struct st_ctl_site *c)
+{
+	const struct st_ctl_form *jump = &c->form[ST_FORM_JUMP], *trap = &c->form[ST_FORM_BREAKPOINT];
+	unsigned int jlen = jump->stub ? st_form_jump(jump) : 0, tlen = trap->stub ? st_form_jump(trap) : 0;
+	unsigned int len = jlen > tlen ? jlen : tlen;
+	uint8_t now[ST_JUMP_MAX];
+
+	if (!len || st_mem_read(s->proc, c->addr, now, len))
+		return HOLDS_NOTHING;
+	if (tlen && !memcmp(now, trap->bytes, tlen))
+		return HOLDS_BREAKPOINT;
+	if (jlen && (!memcmp(now, jump->bytes, jlen) || (c->direct && !memcmp(now, c->direct_bytes, jlen))))
+		return HOLDS_JUMP;
+	/* Behind its first instruction there may be other sites. */
+	if (jlen && st_form_insns(jump) > 1 && jump->offs[1] < jlen)
+		jlen = jump->offs[1];
+	return memcmp(now, c->orig, jlen ? jlen : tlen) ? HOLDS_OTHER : HOLDS_ORIGINAL;
+}
+
+/* The bytes that a record wants at its site; how many differ from the original ones. */
+static unsigned int wanted_bytes(struct st_ctl_site *c, const uint8_t **bytes)
+{
+	struct st_ctl_form *f = st_site_form(c);
+
+	*bytes = f->bytes;
 	if (c->list[0])
-		return !st_arch_jump(&plan, c->stub | thumb, out);
-	if (c->redirect && !st_arch_jump(&plan, c->direct ? c->redirect : c->stub | thumb, out))
-		return true;
-	(void)s;
-	memcpy(out, plan.orig, plan.jump);
-	return true;
+		return st_form_jump(f);
+	f = &c->form[ST_FORM_JUMP];
+	*bytes = c->direct ? c->direct_bytes : f->bytes;
+	return c->redirect ? st_form_jump(f) : 0;
 }
 
 struct change {
 	struct st_ctl_site *c;
 	struct st_edit edit;
-	bool inside;		/* several instructions are displaced now: nobody may be between them */
-	bool left;		/* somebody is: not this time */
+	bool inside;		/* several instructions will be displaced: nobody may be between them */
+	bool grows;		/* for the second pass */
+	bool left;		/* somebody is between them: not this time */
 };
 
 static int change_order(const void *a, const void *b)
@@ -43,6 +68,11 @@ static int change_order(const void *a, const void *b)
 	const struct change *x = a, *y = b;
 
 	return x->edit.addr < y->edit.addr ? -1 : x->edit.addr > y->edit.addr;
+}
+
+static unsigned int displaced(const struct st_ctl_site *c)
+{
+	return st_form_len(&c->form[ST_FORM_JUMP]);
 }
 
 static struct change *change_at(struct change *ch, size_t n, unsigned long pc)
@@ -57,12 +87,13 @@ static struct change *change_at(struct change *ch, size_t n, unsigned long pc)
 		else
 			hi = mid;
 	}
-	return lo && pc - ch[lo - 1].edit.addr < ch[lo - 1].edit.len ? &ch[lo - 1] : NULL;
+	return lo && pc - ch[lo - 1].edit.addr < displaced(ch[lo - 1].c) ? &ch[lo - 1] : NULL;
 }
 
 /* Who stands between two displaced instructions goes on with their copies. */
 static void move_out(struct st_thread *t, struct change *ch, size_t n)
 {
+	const struct st_ctl_form *f;
 	struct st_regs regs;
 	struct change *c;
 	unsigned long pc;
@@ -73,9 +104,10 @@ static void move_out(struct st_thread *t, struct change *ch, size_t n)
 	c = change_at(ch, n, pc);
 	if (!c || !c->inside)
 		return;
-	for (int i = 1; i < c->c->insns && i < ST_INSNS_MAX; i++)
-		if (pc == c->c->addr + c->c->offs[i])
-			st_thread_set_pc(t, (c->c->stub + c->c->map[i]) | (c->c->isa == ST_ISA_T32));
+	f = &c->c->form[ST_FORM_JUMP];
+	for (unsigned int i = 1; i < st_form_insns(f); i++)
+		if (pc == c->c->addr + f->offs[i])
+			st_thread_set_pc(t, (f->stub + f->map[i]) | st_site_thumb(c->c));
 }
 
 /* Marks the changes that a thread is in the way of. */
@@ -95,7 +127,7 @@ static int look_at_threads(struct st_session *s, struct st_stop *stop, struct ch
 		if (!ch[i].inside)
 			continue;
 		owner[ranges] = i;
-		range[ranges++] = (struct st_range){ ch[i].edit.addr + 1, ch[i].edit.addr + ch[i].edit.len };
+		range[ranges++] = (struct st_range){ ch[i].edit.addr + 1, ch[i].edit.addr + displaced(ch[i].c) };
 	}
 	for (size_t i = 0; ranges && i < st_stop_count(stop); i++) {
 		struct st_thread *t = st_stop_thread(stop, i);
@@ -136,12 +168,14 @@ static int write_sites(struct st_session *s, struct change *ch, size_t n)
 		if (ret)
 			break;
 		ret = look_at_threads(s, stop, ch, left);
-		todo = 0;
-		for (size_t i = 0; i < left; i++)
-			if (!ch[i].left)
-				edit[todo++] = ch[i].edit;
-		if (!ret && todo)
-			ret = st_mem_edit(s->proc, edit, todo, s->err);
+		for (int pass = 0; !ret && pass < 2; pass++) {
+			todo = 0;
+			for (size_t i = 0; i < left; i++)
+				if (!ch[i].left && ch[i].grows == (pass == 1))
+					edit[todo++] = ch[i].edit;
+			if (todo)
+				ret = st_mem_edit(s->proc, edit, todo, s->err);
+		}
 		st_session_resume(s, stop);
 		if (ret)
 			break;
@@ -158,6 +192,21 @@ static int write_sites(struct st_session *s, struct change *ch, size_t n)
 	return ret;
 }
 
+/* The site lies in the bytes of another one's jump, which still stands there although its record wants otherwise. */
+static bool under_a_jump(struct st_session *s, const struct st_ctl_site *c)
+{
+	uint32_t used = st_sites_used(s);
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct st_ctl_site *j = &s->ctl->site[i];
+
+		if (j->state != ST_SITE_FREE && j->addr < c->addr &&
+		    c->addr - j->addr < st_form_jump(&j->form[ST_FORM_JUMP]) && look_at_site(s, j) == HOLDS_JUMP)
+			return true;
+	}
+	return false;
+}
+
 /* Which of these sites do not hold what their record wants, as changes. */
 int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 {
@@ -171,35 +220,54 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 		struct st_ctl_site *c = &s->ctl->site[site[i]];
 		struct change *x = &ch[count];
 		uint8_t now[ST_JUMP_MAX];
+		const uint8_t *bytes;
+		unsigned int want = wanted_bytes(c, &bytes), is;
+		enum holds holds = look_at_site(s, c);
+		bool hidden = holds == HOLDS_OTHER && under_a_jump(s, c);
 
-		if (c->jump > ST_JUMP_MAX || !wanted_bytes(s, c, x->edit.bytes)) {
-			ret = st_session_fail(s, -ERANGE, "a jump at %#" PRIx64 " would not reach", c->addr);
-			break;
-		}
-		ret = st_mem_read(s->proc, c->addr, now, c->jump);
-		if (ret) {
+		if (hidden)
+			holds = HOLDS_ORIGINAL;
+		if (holds == HOLDS_NOTHING) {
 			/* Its object is gone. */
-			ret = 0;
 			c->state = ST_SITE_FREE;
 			continue;
 		}
-		if (!memcmp(now, x->edit.bytes, c->jump))
-			continue;
-		if (memcmp(now, c->orig, c->jump) && memcmp(now, c->bytes, c->jump)) {
+		is = holds == HOLDS_ORIGINAL ? 0 : st_form_jump(&c->form[holds == HOLDS_JUMP ? ST_FORM_JUMP : ST_FORM_BREAKPOINT]);
+		x->c = c;
+		x->edit.addr = c->addr;
+		x->edit.len = (uint8_t)(want > is ? want : is);
+		if (holds == HOLDS_OTHER || (want > is && !hidden && (st_mem_read(s->proc, c->addr, now, want) ||
+								     memcmp(now + is, c->orig + is, want - is)))) {
 			ret = st_session_fail(s, -EBADF, "the code at %#" PRIx64 " was changed by somebody else", c->addr);
 			break;
 		}
-		x->c = c;
-		x->edit.addr = c->addr;
-		x->edit.len = c->jump;
-		x->inside = c->insns > 1 && !memcmp(now, c->orig, c->jump);
-		memcpy(c->bytes, memcmp(x->edit.bytes, c->orig, c->jump) ? x->edit.bytes : c->bytes, c->jump);
+		if (!x->edit.len)
+			continue;
+		memcpy(x->edit.bytes, c->orig, x->edit.len);
+		memcpy(x->edit.bytes, bytes, want);
+		if (!hidden && !st_mem_read(s->proc, c->addr, now, x->edit.len) && !memcmp(now, x->edit.bytes, x->edit.len))
+			continue;
+		x->grows = want > is;
+		x->inside = want && bytes != c->form[ST_FORM_BREAKPOINT].bytes && holds != HOLDS_JUMP &&
+			    st_form_insns(&c->form[ST_FORM_JUMP]) > 1;
 		count++;
 	}
 	if (!ret && count)
 		ret = write_sites(s, ch, count);
 	free(ch);
 	return ret;
+}
+
+/* Of a site that holds its own bytes; or to a breakpoint, before it is settled. */
+void st_site_set_form(struct st_ctl_site *c, unsigned int form)
+{
+	const struct st_ctl_form *f = &c->form[form];
+
+	if (!c->redirect)
+		__atomic_store_n(&c->site.resume, (unsigned long)(f->stub + f->moved) | st_site_thumb(c), __ATOMIC_RELEASE);
+	c->ret.path = f->path ? f->stub + f->path : 0;
+	c->ret.after = f->after ? (unsigned long)(f->stub + f->after) | st_site_thumb(c) : 0;
+	__atomic_store_n(&c->now, form, __ATOMIC_RELEASE);
 }
 
 void st_site_set_state(struct st_ctl_site *c)
@@ -226,15 +294,21 @@ void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vect
 /* A way to `to` from the site: by a jump, or through the stub (whose resume then leads there). */
 void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int patch, unsigned long to)
 {
-	struct st_plan plan = st_site_plan(c);
-	uint8_t bytes[ST_JUMP_MAX];
-	unsigned long thumb = c->isa == ST_ISA_T32;
+	const struct st_ctl_form *f = st_site_form(c);
+	struct st_plan plan = { .func = c->func, .addr = c->addr, .isa = c->isa, .kind = c->form[ST_FORM_JUMP].kind,
+				.len = c->form[ST_FORM_JUMP].len, .jump = (uint8_t)st_form_jump(&c->form[ST_FORM_JUMP]) };
+	unsigned long thumb = st_site_thumb(c);
+	uint8_t bytes[ST_JUMP_MAX] = { 0 };
 
 	c->patch = patch;
+	/* What a site may hold is known as long as it may hold it: the last direct jump stays in the record. */
+	if (to) {
+		/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
+		c->direct = !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+		memcpy(c->direct_bytes, bytes, sizeof(bytes));
+	}
 	c->redirect = to;
-	/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
-	c->direct = to && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
 	st_site_set_dispatch(s, c, !(c->site.flags & ST_SITE_GENERAL), to != 0);
-	__atomic_store_n(&c->site.resume, to ? to : (unsigned long)(c->stub + c->moved) | thumb, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->site.resume, to ? to : (unsigned long)(f->stub + f->moved) | thumb, __ATOMIC_RELEASE);
 	st_site_set_state(c);
 }

@@ -11,22 +11,36 @@
 #include <unistd.h>
 #include <process/session_internal.h>
 
+/* Does memory hold what it may by the site's record? */
+static bool holds(struct st_session *s, const struct st_ctl_site *c)
+{
+	uint8_t now[ST_JUMP_MAX];
+	unsigned int i, len = 0;
+
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && st_form_jump(&c->form[i]) > len)
+			len = st_form_jump(&c->form[i]);
+	if (!len || st_mem_read(s->proc, c->addr, now, len))
+		return false;
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && !memcmp(now, c->form[i].bytes, st_form_jump(&c->form[i])))
+			return true;
+	return !memcmp(now, c->orig, len) || (c->direct && !memcmp(now, c->direct_bytes, len));
+}
+
 /* Does the site's record speak of what is there? @objs: read when first needed. */
 static bool belongs(struct st_session *s, const struct st_ctl_site *c, struct st_objects **objs)
 {
-	uint8_t now[ST_JUMP_MAX], file[ST_JUMP_MAX];
+	uint8_t file[1];
 	struct st_object *obj;
-	size_t len = c->jump <= ST_JUMP_MAX ? c->jump : ST_JUMP_MAX;
 
-	if (st_mem_read(s->proc, c->addr, now, len))
-		return false;
-	if (!memcmp(now, c->orig, len) || !memcmp(now, c->bytes, len))
+	if (holds(s, c))
 		return true;
-	/* Changed by somebody else, if its file still says what the record says. */
+	/* Changed by somebody else, or in the bytes of another site, if its file still says what the record says. */
 	if (!*objs && st_objects_read(s->proc, objs, NULL))
 		return true;
 	obj = st_objects_find(*objs, c->addr);
-	return obj && (st_object_bytes(obj, c->addr, file, len) || !memcmp(file, c->orig, len));
+	return obj && (st_object_bytes(obj, c->addr, file, sizeof(file)) || file[0] == c->orig[0]);
 }
 
 int st_session_forget(struct st_session *s)
@@ -43,6 +57,7 @@ int st_session_forget(struct st_session *s)
 		if (c->state == ST_SITE_FREE || belongs(s, c, &objs))
 			continue;
 		memset(c->list, 0, sizeof(c->list));
+		memset(c->returns, 0, sizeof(c->returns));
 		__atomic_store_n(&c->state, ST_SITE_FREE, __ATOMIC_RELEASE);
 		ret++;
 	}
@@ -64,12 +79,9 @@ int st_session_settle(struct st_session *s)
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
 	for (i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
-		size_t len = c->jump <= ST_JUMP_MAX ? c->jump : ST_JUMP_MAX;
-		uint8_t now[ST_JUMP_MAX];
 
 		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
-		if (c->state != ST_SITE_FREE && !st_mem_read(s->proc, c->addr, now, len) &&
-		    (!memcmp(now, c->orig, len) || !memcmp(now, c->bytes, len)))
+		if (c->state != ST_SITE_FREE && holds(s, c))
 			site[n++] = i;
 	}
 	if (!ret && n)

@@ -136,6 +136,7 @@ static int do_detach(struct st_session *s)
 		if (c->state == ST_SITE_FREE)
 			continue;
 		memset(c->list, 0, sizeof(c->list));
+		memset(c->returns, 0, sizeof(c->returns));
 		st_site_redirect(s, c, 0, 0);
 		all[n++] = i;
 	}
@@ -143,6 +144,8 @@ static int do_detach(struct st_session *s)
 	free(all);
 	if (!ret)
 		ret = st_session_grace(s);
+	if (!ret)
+		ret = st_traps_end(s, true);
 	if (ret)
 		return ret;
 	for (int i = 0; i < ST_PROBES_MAX; i++)

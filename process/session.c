@@ -321,6 +321,14 @@ static int agent_symbol(struct st_session *s, const struct st_loaded *l, const c
 	return 0;
 }
 
+/* The same for what an agent may do without. */
+static void optional_symbol(const struct st_loaded *l, const char *name, uint64_t *addr)
+{
+	unsigned long v;
+
+	*addr = st_image_symbol(st_agent_blob, st_agent_blob_size, l->bias, name, &v) ? 0 : v;
+}
+
 static int load_agent(struct st_session *s, struct st_remote *r)
 {
 	struct st_load_opts opts = { .size = sizeof(opts) };
@@ -343,11 +351,20 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	      agent_symbol(s, &l, "st_agent_probe", &ctl->probe) ?:
 	      agent_symbol(s, &l, "st_agent_mail", &ctl->mail_func) ?:
 	      agent_symbol(s, &l, "st_threads", &ctl->threads) ?:
+	      agent_symbol(s, &l, "st_agent_trap", &ctl->trap_handler) ?:
+	      agent_symbol(s, &l, "st_trap_state", &ctl->trap_state) ?:
+	      agent_symbol(s, &l, "st_agent_sigaction", &ctl->trap_sigaction) ?:
+	      agent_symbol(s, &l, "st_agent_sigmask", &ctl->trap_sigmask) ?:
+#if defined(__x86_64__)
+	      agent_symbol(s, &l, "st_agent_restorer", &ctl->trap_restorer) ?:
+#endif
 	      agent_symbol(s, &l, "st_agent_ctl", &var) ?:
 	      agent_symbol(s, &l, "st_arch_init", &init) ?:
 	      agent_symbol(s, &l, "st_no_syscalls", &quiet);
 	if (ret)
 		return ret;
+	optional_symbol(&l, "st_return", &ctl->ret);
+	optional_symbol(&l, "st_return_enter", &ctl->return_enter);
 	ret = st_mem_write(s->proc, var, &self, sizeof(self)) ?:
 	      st_mem_write(s->proc, quiet, &no_syscalls, sizeof(no_syscalls));
 	if (ret)
@@ -457,7 +474,7 @@ int st_session_learn(struct st_session *s)
 	return ret;
 }
 
-/* Copies of the memory at @at in the target to s->ctl what is in use, not all 26 MiB: every thread is stopped meanwhile. */
+/* Copies of the memory at @at in the target to s->ctl what is in use, not all of its many MiB: every thread is stopped meanwhile. */
 static int copy_ctl(struct st_session *s, unsigned long at)
 {
 	struct st_ctl *ctl = s->ctl;
@@ -479,6 +496,8 @@ static int copy_ctl(struct st_session *s, unsigned long at)
 	if (!ret && st_sites_used(s))
 		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, site), ctl->site,
 				  st_sites_used(s) * sizeof(ctl->site[0]));
+	if (!ret && ctl->trapped)
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, trap), ctl->trap, sizeof(ctl->trap));
 	return ret ? st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret)) : 0;
 }
 
@@ -594,6 +613,7 @@ void st_session_close(struct st_session *s)
 		close(s->fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	st_session_forget_objects(s);
 	st_proc_close(s->proc);
 	free(s->window);
 	free(s);

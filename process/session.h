@@ -69,6 +69,13 @@ const char *st_session_error(struct st_session *s);
 /* flags: ST_SESSION_*. Put the hook at ctl address `hook` (a struct st_hook in the shared memory) on n functions; fn[i].why says which were
  * refused. Return: sites hooked, or negative errno (nothing was changed); -EBUSY: a thread could not be brought out. */
 int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags);
+/*
+ * st_sites_undo() - code of the target as it would be without us
+ * @code: the bytes at @addr as they are; changed to the original ones where a site is
+ * Return: 0 or -ENOMEM.
+ */
+int st_sites_undo(const struct st_ctl *ctl, unsigned long addr, uint8_t *code, size_t len);
+
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 
