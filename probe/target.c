@@ -854,6 +854,8 @@ static int take_off(struct st_target *t, struct st_session *s, struct st_hook *h
 	const struct timespec pause = { .tv_nsec = 20000000 };
 	int tries, ret = 0;
 
+	/* Each session has a mapping of its own of the same memory. */
+	hook = (struct st_hook *)((char *)st_session_ctl(s) + ((char *)hook - (char *)t->ctl));
 	for (tries = 0; tries < UNHOOK_TRIES; tries++) {
 		ret = st_session_unhook(s, hook);
 		if (ret != -EBUSY)
