@@ -94,7 +94,7 @@ static int open_target(struct run *r, int pid, char **texts)
 	unsigned int i;
 	int ret;
 
-	ret = st_target_open(pid, r->counts, &t, err);
+	ret = st_target_open(pid, r->counts, NULL, &t, err);
 	if (ret)
 		return cli_failed(ret, "probe: %s", err);
 	for (i = 0; i < r->nspecs; i++) {

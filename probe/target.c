@@ -30,7 +30,7 @@ struct place {
 
 struct probe {
 	unsigned int index;		/* in ctl->probe_rec */
-	const struct st_spec *spec;
+	struct st_spec *spec;		/* with the types that the process's debug information gives */
 	struct place *places;		/* what it sits on, by address */
 	size_t nplaces;
 };
@@ -49,6 +49,7 @@ struct st_target {
 	struct st_ctl *ctl;
 	struct st_objects *objects;
 	bool counts_only;
+	const struct st_wants *wants;
 	unsigned int nprobes;
 	struct probe *probes;
 	struct st_ring_reader ring;
@@ -128,7 +129,7 @@ static uint32_t other_reader(struct st_ctl *ctl)
 	return 0;
 }
 
-int st_target_open(int pid, bool counts_only, struct st_target **target, char err[ST_ERR_MAX])
+int st_target_open(int pid, bool counts_only, const struct st_wants *wants, struct st_target **target, char err[ST_ERR_MAX])
 {
 	struct st_target *t = calloc(1, sizeof(*t));
 	uint32_t other;
@@ -140,6 +141,7 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 	}
 	t->pid = pid;
 	t->counts_only = counts_only;
+	t->wants = wants;
 	st_clock_begin(&t->clock);
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	ret = st_session_open(pid, true, &t->session, err);
@@ -279,44 +281,13 @@ static void no_match(struct st_target *t, const struct st_spec *spec, const stru
 		    t->pid, spec->function, t->pid);
 }
 
-/*
- * The address of @SYM: as the dynamic loader would, then any object that has it, the program first.
- */
-static int find_symbol(struct st_target *t, const char *name, uint64_t *addr, char *err)
-{
-	struct st_symbol sym = { 0 };
-	bool several = false, found = false;
-	size_t i;
-
-	if (!st_objects_resolve(t->objects, name, NULL, NULL, &sym) && sym.type != STT_TLS) {
-		*addr = sym.addr;
-		return 0;
-	}
-	for (i = 0; i < t->objects->n && !found; i++) {
-		int ret = st_object_symbol(&t->objects->object[i], name, NULL, &sym);
-
-		several |= ret == -EEXIST;
-		found = !ret;
-	}
-	if (found && sym.type == STT_TLS) {
-		say(err, "@%.100s is a variable of each thread; that can't be fetched yet", name);
-		return -ENOTSUP;
-	}
-	if (!found) {
-		say(err, several ? "process %d has several local symbols %.100s" :
-			 "process %d has no symbol %.100s", t->pid, name);
-		return -ENOENT;
-	}
-	*addr = sym.addr;
-	return 0;
-}
-
 /* Take a record: complete but for its state when this returns. */
 static int take_record(struct st_target *t, const struct st_spec *spec, const char *text,
-		       unsigned int *index, char *err)
+		       const struct matches *m, struct st_spec *typed, unsigned int *index, char *err)
 {
 	struct st_ctl_probe *p = NULL;
 	unsigned int i;
+	int ret;
 
 	for (i = 0; i < ST_PROBES_MAX; i++) {
 		uint32_t is_free = ST_PROBE_FREE;
@@ -334,25 +305,17 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 	*index = i;
 	p->owner_start = st_start_time(getpid());
 	p->owner = (uint32_t)getpid();
-	p->flags = t->counts_only ? ST_PROBE_COUNT_ONLY : 0;
+	p->flags = (t->counts_only ? ST_PROBE_COUNT_ONLY : 0) | (spec->ret ? ST_PROBE_RETURN : 0);
+	p->index = i;
 	p->hits = 0;
+	p->hits -= st_ctl_hits(t->ctl, i);	/* what earlier probes left in the columns */
 	p->sites = 0;
 	snprintf(p->name, sizeof(p->name), "%s", spec->name);
 	snprintf(p->spec, sizeof(p->spec), "%s", text);
-	p->fetches = spec->nargs;
-	for (i = 0; i < spec->nargs; i++) {
-		uint64_t addr;
-		int ret;
-
-		p->fetch[i] = spec->arg[i].fetch;
-		if (!spec->arg[i].symbol[0])
-			continue;
-		ret = find_symbol(t, spec->arg[i].symbol, &addr, err);
-		if (ret) {
-			__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
-			return ret;
-		}
-		p->fetch[i].imm = (int64_t)((uint64_t)p->fetch[i].imm + addr);
+	ret = st_compile(t->objects, m->fn, m->n, spec, t->wants, typed, p, &t->ctl->code[i], err);
+	if (ret) {
+		__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
+		return ret;
 	}
 	memset(&p->hook, 0, sizeof(p->hook));
 	p->hook.size = sizeof(p->hook);
@@ -414,7 +377,9 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 	t->probes = p;
 	p += t->nprobes;
 	memset(p, 0, sizeof(*p));
-	p->spec = spec;
+	p->spec = malloc(sizeof(*p->spec));
+	if (!p->spec)
+		goto no_memory;
 	if (find_matches(t, spec, &m))
 		goto no_memory;
 	if (!m.n) {
@@ -422,7 +387,7 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 		ret = -ENOENT;
 		goto out;
 	}
-	ret = take_record(t, spec, text, &p->index, err);
+	ret = take_record(t, spec, text, &m, p->spec, &p->index, err);
 	if (ret)
 		goto out;
 	rec = &t->ctl->probe_rec[p->index];
@@ -452,6 +417,8 @@ no_memory:
 	ret = -ENOMEM;
 out:
 	free(m.fn);
+	if (t->probes && p == &t->probes[t->nprobes])
+		free(p->spec);
 	return ret;
 }
 
@@ -574,7 +541,7 @@ bool st_target_next(struct st_target *t, struct st_probe_hit *hit)
 
 uint64_t st_target_hits(const struct st_target *t, unsigned int i)
 {
-	return __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hits, __ATOMIC_RELAXED);
+	return st_ctl_hits(t->ctl, t->probes[i].index);
 }
 
 uint64_t st_target_lost(const struct st_target *t)
@@ -644,6 +611,7 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 			__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
 		}
 		free(t->probes[i].places);
+		free(t->probes[i].spec);
 	}
 	free(t->probes);
 	st_objects_free(t->objects);

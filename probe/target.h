@@ -9,6 +9,7 @@
 #define ST_PROBE_TARGET_H
 
 #include <process/session.h>
+#include <probe/compile.h>
 #include <probe/ring.h>
 #include <probe/print.h>
 
@@ -18,6 +19,7 @@ struct st_target;
  * st_target_open() - get into a process, to probe it
  * @pid: the process; the agent is loaded if it is not there
  * @counts_only: no hit will be printed, so that another tool may be reading the ring
+ * @wants: filters and histogram, or NULL; must stay until st_target_close()
  * @target: set to the handle
  * @err: why not
  *
@@ -26,7 +28,8 @@ struct st_target;
  * Return: 0, or a negative errno; -EBUSY: another tool reads the hits of this process, or a thread
  * is in the way.
  */
-int st_target_open(int pid, bool counts_only, struct st_target **target, char err[ST_ERR_MAX]);
+int st_target_open(int pid, bool counts_only, const struct st_wants *wants, struct st_target **target,
+		   char err[ST_ERR_MAX]);
 
 /**
  * st_target_add() - set a probe
