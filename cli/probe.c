@@ -113,7 +113,7 @@ static int open_target(struct run *r, int pid)
 
 	if (r->ntargets == FOLLOWED)
 		return cli_failed(-ENOSPC, "probe: process %d is not followed: there are %d already", pid, FOLLOWED);
-	ret = st_target_open(pid, r->flags, &t, err);
+	ret = st_target_open(pid, r->flags, NULL, &t, err);
 	if (ret)
 		return cli_failed(ret, "probe: %s", err);
 	for (i = 0; i < r->nspecs; i++) {

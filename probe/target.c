@@ -33,7 +33,8 @@ struct place {
 struct probe {
 	bool set;			/* it has a record, and places */
 	unsigned int index;		/* in ctl->probe_rec, if it is set */
-	const struct st_spec *spec;
+	const struct st_spec *asked;	/* as it was parsed */
+	struct st_spec *spec;		/* with the types that the process's debug information gives; the same until it is set */
 	const char *text;
 	struct place *places;		/* what it sits on, by address */
 	size_t nplaces;
@@ -54,6 +55,7 @@ struct st_target {
 	struct st_objects *objects;
 	unsigned int flags;		/* ST_TARGET_* */
 	bool counts_only;
+	const struct st_wants *wants;
 	bool started;
 	bool watched;			/* the dynamic loader's work is seen; else it has to be looked for */
 	unsigned int lessons;
@@ -272,7 +274,7 @@ static int take_mail(struct st_target *t, char *err)
 	return -ENOSPC;
 }
 
-int st_target_open(int pid, unsigned int flags, struct st_target **target, char err[ST_ERR_MAX])
+int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, struct st_target **target, char err[ST_ERR_MAX])
 {
 	bool counts_only = flags & ST_TARGET_COUNTS;
 	struct st_target *t = calloc(1, sizeof(*t));
@@ -286,6 +288,7 @@ int st_target_open(int pid, unsigned int flags, struct st_target **target, char 
 	t->pid = pid;
 	t->flags = flags;
 	t->counts_only = counts_only;
+	t->wants = wants;
 	st_clock_begin(&t->clock);
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	ret = st_session_open(pid, true, &t->session, err);
@@ -344,44 +347,13 @@ out_fd:
 
 /* ---- what a specification means in this process ---- */
 
-/*
- * The address of @SYM: as the dynamic loader would, then any object that has it, the program first.
- */
-static int find_symbol(struct st_target *t, const char *name, uint64_t *addr, char *err)
-{
-	struct st_symbol sym = { 0 };
-	bool several = false, found = false;
-	size_t i;
-
-	if (!st_objects_resolve(t->objects, name, NULL, NULL, &sym) && sym.type != STT_TLS) {
-		*addr = sym.addr;
-		return 0;
-	}
-	for (i = 0; i < t->objects->n && !found; i++) {
-		int ret = st_object_symbol(&t->objects->object[i], name, NULL, &sym);
-
-		several |= ret == -EEXIST;
-		found = !ret;
-	}
-	if (found && sym.type == STT_TLS) {
-		say(err, "@%.100s is a variable of each thread; that can't be fetched yet", name);
-		return -ENOTSUP;
-	}
-	if (!found) {
-		say(err, several ? "process %d has several local symbols %.100s" :
-			 "process %d has no symbol %.100s", t->pid, name);
-		return -ENOENT;
-	}
-	*addr = sym.addr;
-	return 0;
-}
-
 /* Take a record: complete but for its state when this returns. */
-static int take_record(struct st_target *t, const struct st_spec *spec, const char *text,
-		       unsigned int *index, char *err)
+static int take_record(struct st_target *t, struct probe *probe, const struct st_matches *m, char *err)
 {
+	const struct st_spec *spec = probe->asked;
 	struct st_ctl_probe *p = NULL;
 	unsigned int i;
+	int ret;
 
 	for (i = 0; i < ST_PROBES_MAX; i++) {
 		uint32_t is_free = ST_PROBE_FREE;
@@ -396,37 +368,58 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 			 ST_PROBES_MAX);
 		return -ENOSPC;
 	}
-	*index = i;
+	probe->index = i;
 	p->owner_start = st_start_time(getpid());
 	p->owner = (uint32_t)getpid();
-	p->flags = t->counts_only ? ST_PROBE_COUNT_ONLY : 0;
+	p->flags = (t->counts_only ? ST_PROBE_COUNT_ONLY : 0) | (spec->ret ? ST_PROBE_RETURN : 0) |
+		   (t->flags & ST_TARGET_FOLLOW ? ST_PROBE_CHILDREN : 0);
+	p->index = i;
 	p->hits = 0;
+	p->hits -= st_ctl_hits(t->ctl, i);	/* what earlier probes left in the columns */
 	p->sites = 0;
 	snprintf(p->name, sizeof(p->name), "%s", spec->name);
-	snprintf(p->spec, sizeof(p->spec), "%s", text);
-	p->fetches = spec->nargs;
-	for (i = 0; i < spec->nargs; i++) {
-		uint64_t addr;
-		int ret;
-
-		p->fetch[i] = spec->arg[i].fetch;
-		if (!spec->arg[i].symbol[0])
-			continue;
-		ret = find_symbol(t, spec->arg[i].symbol, &addr, err);
-		if (ret) {
-			__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
-			return ret;
-		}
-		p->fetch[i].imm = (int64_t)((uint64_t)p->fetch[i].imm + addr);
+	snprintf(p->spec, sizeof(p->spec), "%s", probe->text);
+	ret = st_compile(t->objects, m->fn, m->n, spec, t->wants, probe->spec, p, &t->ctl->code[i], err);
+	if (ret) {
+		__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
+		return ret;
 	}
 	memset(&p->hook, 0, sizeof(p->hook));
 	p->hook.size = sizeof(p->hook);
 	p->hook.func = (st_hook_fn)(uintptr_t)t->ctl->probe;
-	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) +
-					   *index * sizeof(*p));
+	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) + i * sizeof(*p));
 	/* Where its system calls would harm vector state, the session sees to it. */
 	p->hook.flags = ST_HOOK_GENERAL_REGS;
 	return 0;
+}
+
+/* Does the record that a probe has say what it would have to say for these places, too? */
+static int same_record(struct st_target *t, struct probe *probe, const struct st_matches *m, char *err)
+{
+	const struct st_ctl_probe *has = &t->ctl->probe_rec[probe->index];
+	struct st_ctl_probe *rec = malloc(sizeof(*rec));
+	struct st_ctl_code *code = calloc(1, sizeof(*code));
+	struct st_spec *spec = malloc(sizeof(*spec));
+	int ret = -ENOMEM;
+
+	if (!rec || !code || !spec) {
+		say(err, "out of memory");
+		goto out;
+	}
+	*rec = *has;
+	ret = st_compile(t->objects, m->fn, m->n, probe->asked, t->wants, spec, rec, code, err);
+	if (!ret && (rec->fetches != has->fetches || rec->room != has->room ||
+		     memcmp(rec->fetch, has->fetch, rec->fetches * sizeof(rec->fetch[0])) ||
+		     memcmp(code->op, t->ctl->code[probe->index].op, sizeof(code->op)))) {
+		say(err, "%.60s in an object that has come means something else than where it is armed already: left out there",
+		    probe->asked->name);
+		ret = -ENOTSUP;
+	}
+out:
+	free(rec);
+	free(code);
+	free(spec);
+	return ret;
 }
 
 static int by_address(const void *a, const void *b)
@@ -484,7 +477,7 @@ static void drop_places(struct st_target *t, struct probe *p)
  */
 static int set_probe(struct st_target *t, struct probe *p, const struct st_objects *known, char *note, char *err)
 {
-	const struct st_spec *spec = p->spec;
+	const struct st_spec *spec = p->asked;
 	struct st_matches m = { 0 };
 	struct st_ctl_probe *rec;
 	bool fresh = !p->set;
@@ -502,7 +495,7 @@ static int set_probe(struct st_target *t, struct probe *p, const struct st_objec
 		goto out;
 	}
 	if (fresh) {
-		ret = take_record(t, spec, p->text, &p->index, err);
+		ret = take_record(t, p, &m, err);
 		if (ret) {
 			/* A variable may come with its object as well. */
 			if (ret == -ENOENT && t->flags & ST_TARGET_WAIT)
@@ -511,8 +504,9 @@ static int set_probe(struct st_target *t, struct probe *p, const struct st_objec
 		}
 	}
 	rec = &t->ctl->probe_rec[p->index];
-	if (t->flags & ST_TARGET_FOLLOW)
-		rec->flags |= ST_PROBE_CHILDREN;
+	ret = fresh ? 0 : same_record(t, p, &m, err);
+	if (ret)
+		goto out;
 	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, ST_SESSION_ANY | (spec->ret ? ST_SESSION_RETURN : 0));
 	if (ret <= 0) {
 		if (m.n == 1 && m.fn[0].why)
@@ -555,12 +549,19 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 	}
 	t->probes = p;
 	p += t->nprobes;
-	*p = (struct probe){ .spec = spec, .text = text };
+	*p = (struct probe){ .asked = spec, .spec = malloc(sizeof(*spec)), .text = text };
+	if (!p->spec) {
+		say(err, "out of memory");
+		return -ENOMEM;
+	}
+	*p->spec = *spec;
 	ret = set_probe(t, p, NULL, note, err);
 	if (!ret && !(t->flags & ST_TARGET_WAIT))
 		ret = -ENOENT;
 	if (ret >= 0 || p->set)
 		t->nprobes++;
+	else
+		free(p->spec);
 	return ret;
 }
 
@@ -691,7 +692,7 @@ uint64_t st_target_hits(const struct st_target *t, unsigned int i)
 {
 	if (i >= t->nprobes || !t->probes[i].set)
 		return 0;
-	return __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hits, __ATOMIC_RELAXED);
+	return st_ctl_hits(t->ctl, t->probes[i].index);
 }
 
 uint64_t st_target_lost(const struct st_target *t)
@@ -945,6 +946,7 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 		for (k = 0; k < p->nplaces; k++)
 			free(p->places[k].name);
 		free(p->places);
+		free(p->spec);
 	}
 	if (t->mail) {
 		int r = gone ? 0 : take_off(t, s, &t->mail->objects);

@@ -9,6 +9,7 @@
 #define ST_PROBE_TARGET_H
 
 #include <process/session.h>
+#include <probe/compile.h>
 #include <probe/ring.h>
 #include <probe/print.h>
 
@@ -26,6 +27,7 @@ struct st_target;
  * @pid: the process; the agent is loaded if it is not there. May be one that is held before its first instruction (st_start()),
  *	which it leaves in st_target_start()
  * @flags: ST_TARGET_*
+ * @wants: filters and histogram, or NULL; must stay until st_target_close()
  * @target: set to the handle
  * @err: why not
  *
@@ -34,7 +36,8 @@ struct st_target;
  * Return: 0, or a negative errno; -EBUSY: another tool reads the hits of this process, or a thread
  * is in the way.
  */
-int st_target_open(int pid, unsigned int flags, struct st_target **target, char err[ST_ERR_MAX]);
+int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, struct st_target **target,
+		   char err[ST_ERR_MAX]);
 
 /**
  * st_target_add() - set a probe

@@ -564,3 +564,20 @@ int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t
 	}
 	return -EFAULT;
 }
+
+bool st_object_tls(const struct st_object *obj, unsigned long *size, unsigned long *align)
+{
+	const struct st_object_priv *priv = obj->priv;
+	size_t i;
+
+	for (i = 0; priv->phdr && i < priv->ehdr.e_phnum; i++) {
+		const ElfW(Phdr) *ph = &priv->phdr[i];
+
+		if (ph->p_type != PT_TLS)
+			continue;
+		*size = ph->p_memsz;
+		*align = ph->p_align ? ph->p_align : 1;
+		return !(*align & (*align - 1)) && !(ph->p_vaddr & (*align - 1));
+	}
+	return false;
+}

@@ -474,7 +474,7 @@ int st_session_learn(struct st_session *s)
 	return ret;
 }
 
-/* Copies of the memory at @at in the target to s->ctl what is in use, not all of its many MiB: every thread is stopped meanwhile. */
+/* Copies of the memory at @at in the target to s->ctl what is in use, not all of its tens of MiB: every thread is stopped meanwhile. */
 static int copy_ctl(struct st_session *s, unsigned long at)
 {
 	struct st_ctl *ctl = s->ctl;
@@ -498,6 +498,12 @@ static int copy_ctl(struct st_session *s, unsigned long at)
 				  st_sites_used(s) * sizeof(ctl->site[0]));
 	if (!ret && ctl->trapped)
 		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, trap), ctl->trap, sizeof(ctl->trap));
+	for (int i = 0; !ret && i < ST_PROBES_MAX; i++)
+		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
+			ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, code[i]), &ctl->code[i], sizeof(ctl->code[i]));
+	if (!ret)
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, column), ctl->column,
+				  (ctl->columns_used < ST_COLUMNS_MAX ? ctl->columns_used : ST_COLUMNS_MAX) * sizeof(ctl->column[0]));
 	return ret ? st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret)) : 0;
 }
 
