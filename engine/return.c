@@ -6,7 +6,7 @@
  * change stacks:
  *
  *	a place is free if its key is 0, and whatever `top` says, only a free one is taken;
- *	a place is taken (its key is TAKEN) before it is filled, and its own key is set last;
+ *	a place is taken (its key is ST_PENDING_TAKEN) before it is filled, and its own key is set last;
  *	a return is found by its key, wherever it stands;
  *	what belongs to a stack that another thread runs on now is found in the lists of the others.
  *
@@ -29,8 +29,6 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
 
-/* Nobody's key. */
-#define TAKEN 1ul
 /* Returns pending for one key, by tail calls: a state machine that never returns must not fill the list. */
 #define TAILS_MAX 16
 /* Bytes below a key in which its return address is looked for. */
@@ -68,7 +66,7 @@ static struct st_pending *list_of(const struct st_slot *t)
 static inline void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long low, struct st_return *ret,
 			void *data)
 {
-	e->key = TAKEN;
+	e->key = ST_PENDING_TAKEN;
 	barrier();
 	e->addr = addr;
 	e->ret = ret;
@@ -207,7 +205,7 @@ static void reclaim(struct st_pending *r, const struct st_regs *regs)
 	if (st_no_syscalls || (m && (m < SEARCH_MIN || m & (m - 1)) && m % SEARCH_MAX))
 		return;
 	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
-		if (r[i].key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
+		if (r[i].key <= ST_PENDING_TAKEN || !r[i].addr || !is_dead(&r[i], regs))
 			continue;
 		for (unsigned long k = 1; k < ST_PENDING_MAX; k++)
 			if (in_tail(r, &r[i], k))
@@ -261,7 +259,7 @@ static bool push(struct st_pending *r, unsigned long key, unsigned long addr, st
 		if (r[i].key == key)
 			drop(&r[i]);
 	/* So for what was left above us in the list, as far as that can be seen at once. */
-	for (e = newest(r); e > r && e->key > TAKEN && e->key < key && (e->key ^ key) < PAGE; e--) {
+	for (e = newest(r); e > r && e->key > ST_PENDING_TAKEN && e->key < key && (e->key ^ key) < PAGE; e--) {
 		if (!e->addr || !is_dead(e, regs))
 			break;
 		drop(e);
