@@ -67,8 +67,8 @@ struct st_plan {
 	bool inside;
 	bool live;
 	bool falls;
-	uint8_t it;
 	uint8_t signs;
+	uint8_t it;
 	uint8_t len;
 	uint8_t jump;
 	uint8_t insns;
