@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <probe/hist.h>
 #include <probe/target.h>
 #include "cli.h"
 
@@ -31,6 +32,8 @@ const char cli_probe_help[] =
 	"    -p PID     the process; may be given several times\n"
 	"    -n COUNT   end after COUNT hits\n"
 	"    -c         print only counts, at the end\n"
+	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( )\n"
+	"    --hist EXPR  a power-of-two histogram of a value, at the end\n"
 	"    --json     one JSON object a line\n"
 	"\n"
 	"Example: which files does a process open?\n"
@@ -51,6 +54,10 @@ struct run {
 	uint64_t printed;
 	uint64_t lost, missed;
 	bool counts;
+	const char *filters[ST_FILTERS_MAX];	/* as they were written */
+	unsigned int nfilters;
+	struct st_wants wants;
+	uint64_t hist[SPECS][ST_HIST_BUCKETS];	/* of the targets that are closed */
 };
 
 /* Where in the text: the text, and below it a mark. */
@@ -77,8 +84,10 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < r->nspecs; i++)
+	for (i = 0; i < r->nspecs; i++) {
 		r->hits[i] += st_target_hits(t, i);
+		st_target_hist(t, i, r->hist[i]);
+	}
 	r->lost += st_target_lost(t);
 	r->missed += st_target_missed(t);
 	ret = st_target_close(t, err);
@@ -94,7 +103,7 @@ static int open_target(struct run *r, int pid, char **texts)
 	unsigned int i;
 	int ret;
 
-	ret = st_target_open(pid, r->counts, NULL, &t, err);
+	ret = st_target_open(pid, r->counts, &r->wants, &t, err);
 	if (ret)
 		return cli_failed(ret, "probe: %s", err);
 	for (i = 0; i < r->nspecs; i++) {
@@ -190,7 +199,9 @@ static void print_counts(const struct run *r)
 	unsigned int i;
 
 	for (i = 0; i < r->nspecs; i++) {
-		if (cli_json) {
+		if (r->wants.hist) {
+			(cli_json ? st_hist_json : st_hist_text)(stdout, r->specs[i].name, r->wants.hist, r->hist[i]);
+		} else if (cli_json) {
 			fputs("{\"name\":", stdout);
 			st_json_string(stdout, r->specs[i].name, strlen(r->specs[i].name));
 			printf(",\"hits\":%" PRIu64 "}\n", r->hits[i]);
@@ -209,6 +220,13 @@ static int probe(struct run *r, const int *pids, unsigned int npids, char **text
 	for (i = 0; i < r->nspecs; i++)
 		if (st_spec_parse(texts[i], st_spec_native, &r->specs[i], &err))
 			return bad_spec(texts[i], &err);
+	for (i = 0; i < r->nfilters; i++)
+		if (st_filter_parse(r->filters[i], st_spec_native, r->specs, r->nspecs, &r->wants.filter[i], &err))
+			return bad_spec(r->filters[i], &err);
+	r->wants.nfilters = r->nfilters;
+	for (i = 0; r->wants.hist && i < r->nspecs; i++)
+		if (st_hist_check(r->wants.hist, st_spec_native, &r->specs[i], &err))
+			return bad_spec(r->wants.hist, &err);
 	cli_hold_signals();
 	for (i = 0; i < npids && status == CLI_DONE && !cli_signal_pending(); i++)
 		status = open_target(r, pids[i], texts);
@@ -244,6 +262,8 @@ int cli_probe(int argc, char **argv)
 	struct run *r;
 	uint64_t limit = 0;
 	bool counts = false;
+	const char *filters[ST_FILTERS_MAX], *hist = NULL;
+	unsigned int nfilters = 0;
 
 	for (i = 1; i < argc; i++)
 		if (!strcmp(argv[i], "--")) {
@@ -273,11 +293,13 @@ int cli_probe(int argc, char **argv)
 			counts = true;
 			break;
 		case 'f':
-			cli_say("probe: filters (-f) are not there yet");
-			return CLI_FAILED;
+			if (nfilters == ST_FILTERS_MAX)
+				return cli_usage("probe: at most %d filters", ST_FILTERS_MAX);
+			filters[nfilters++] = optarg;
+			break;
 		case 'H':
-			cli_say("probe: histograms (--hist) are not there yet");
-			return CLI_FAILED;
+			hist = optarg;
+			break;
 		case 'F':
 			cli_say("probe: following children (--follow) is not there yet");
 			return CLI_FAILED;
@@ -300,7 +322,11 @@ int cli_probe(int argc, char **argv)
 	if (!r)
 		return cli_failed(-ENOMEM, "probe: out of memory");
 	r->limit = limit;
-	r->counts = counts;
+	/* A histogram is printed at the end, like counts, and the hits are not. */
+	r->counts = counts || hist;
+	r->wants.hist = hist;
+	r->nfilters = nfilters;
+	memcpy(r->filters, filters, nfilters * sizeof(filters[0]));
 	r->nspecs = (unsigned int)(argc - optind);
 	status = probe(r, pids, npids, argv + optind);
 	free(r);

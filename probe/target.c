@@ -544,6 +544,15 @@ uint64_t st_target_hits(const struct st_target *t, unsigned int i)
 	return st_ctl_hits(t->ctl, t->probes[i].index);
 }
 
+void st_target_hist(const struct st_target *t, unsigned int i, uint64_t bucket[ST_HIST_BUCKETS])
+{
+	const struct st_ctl_code *code = &t->ctl->code[t->probes[i].index];
+	unsigned int n;
+
+	for (n = 0; n < ST_HIST_BUCKETS; n++)
+		bucket[n] += __atomic_load_n(&code->bucket[n], __ATOMIC_RELAXED);
+}
+
 uint64_t st_target_lost(const struct st_target *t)
 {
 	return t->counts_only ? 0 : st_ring_lost(&t->ring);
