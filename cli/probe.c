@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <probe/follow.h>
+#include <probe/hist.h>
 #include <probe/target.h>
 #include "cli.h"
 #include "output.h"
@@ -38,6 +39,8 @@ const char cli_probe_help[] =
 	"    -n COUNT   end after COUNT hits\n"
 	"    -c         print only counts, at the end\n"
 	"    -o FILE    print to FILE; stdout is also COMMAND's\n"
+	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( )\n"
+	"    --hist EXPR  a power-of-two histogram of a value, at the end\n"
 	"    --json     one JSON object a line\n"
 	"\n"
 	"Example: which files does a process open?\n"
@@ -66,6 +69,10 @@ struct run {
 	uint64_t printed;
 	uint64_t lost, missed;
 	bool counts;
+	const char *filters[ST_FILTERS_MAX];	/* as they were written */
+	unsigned int nfilters;
+	struct st_wants wants;
+	uint64_t hist[SPECS][ST_HIST_BUCKETS];	/* of the targets that are closed */
 };
 
 /* Where in the text: the text, and below it a mark. */
@@ -95,6 +102,7 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	for (i = 0; i < r->nspecs; i++) {
 		r->hits[i] += st_target_hits(t, i);
 		r->matched[i] |= !st_target_waits(t, i);
+		st_target_hist(t, i, r->hist[i]);
 	}
 	r->lost += st_target_lost(t);
 	r->missed += st_target_missed(t);
@@ -113,7 +121,7 @@ static int open_target(struct run *r, int pid)
 
 	if (r->ntargets == FOLLOWED)
 		return cli_failed(-ENOSPC, "probe: process %d is not followed: there are %d already", pid, FOLLOWED);
-	ret = st_target_open(pid, r->flags, NULL, &t, err);
+	ret = st_target_open(pid, r->flags, &r->wants, &t, err);
 	if (ret)
 		return cli_failed(ret, "probe: %s", err);
 	for (i = 0; i < r->nspecs; i++) {
@@ -320,7 +328,9 @@ static void print_counts(const struct run *r)
 	unsigned int i;
 
 	for (i = 0; i < r->nspecs; i++) {
-		if (cli_json) {
+		if (r->wants.hist) {
+			(cli_json ? st_hist_json : st_hist_text)(stdout, r->specs[i].name, r->wants.hist, r->hist[i]);
+		} else if (cli_json) {
 			fputs("{\"name\":", stdout);
 			st_json_string(stdout, r->specs[i].name, strlen(r->specs[i].name));
 			printf(",\"hits\":%" PRIu64 "}\n", r->hits[i]);
@@ -353,6 +363,13 @@ static int probe(struct run *r, const int *pids, unsigned int npids, const char 
 	for (i = 0; i < r->nspecs; i++)
 		if (st_spec_parse(r->texts[i], st_spec_native, &r->specs[i], &err))
 			return bad_spec(r->texts[i], &err);
+	for (i = 0; i < r->nfilters; i++)
+		if (st_filter_parse(r->filters[i], st_spec_native, r->specs, r->nspecs, &r->wants.filter[i], &err))
+			return bad_spec(r->filters[i], &err);
+	r->wants.nfilters = r->nfilters;
+	for (i = 0; r->wants.hist && i < r->nspecs; i++)
+		if (st_hist_check(r->wants.hist, st_spec_native, &r->specs[i], &err))
+			return bad_spec(r->wants.hist, &err);
 	sigprocmask(SIG_BLOCK, NULL, &mask);
 	cli_hold_signals();
 	if (!cli_output(file))
@@ -403,6 +420,8 @@ int cli_probe(int argc, char **argv)
 	const char *file = NULL;
 	uint64_t limit = 0;
 	unsigned int flags = 0;
+	const char *filters[ST_FILTERS_MAX], *hist = NULL;
+	unsigned int nfilters = 0;
 
 	/* The command's options are its own. */
 	for (i = 1; i < argc && !command; i++)
@@ -436,11 +455,13 @@ int cli_probe(int argc, char **argv)
 			file = optarg;
 			break;
 		case 'f':
-			cli_say("probe: filters (-f) are not there yet");
-			return CLI_FAILED;
+			if (nfilters == ST_FILTERS_MAX)
+				return cli_usage("probe: at most %d filters", ST_FILTERS_MAX);
+			filters[nfilters++] = optarg;
+			break;
 		case 'H':
-			cli_say("probe: histograms (--hist) are not there yet");
-			return CLI_FAILED;
+			hist = optarg;
+			break;
 		case 'F':
 			flags |= ST_TARGET_FOLLOW | ST_TARGET_WAIT;
 			break;
@@ -470,8 +491,14 @@ int cli_probe(int argc, char **argv)
 	if (!r)
 		return cli_failed(-ENOMEM, "probe: out of memory");
 	r->limit = limit;
+	/* A histogram is printed at the end, like counts, and the hits are not. */
+	if (hist)
+		flags |= ST_TARGET_COUNTS;
 	r->counts = flags & ST_TARGET_COUNTS;
 	r->flags = command ? flags | ST_TARGET_WAIT : flags;
+	r->wants.hist = hist;
+	r->nfilters = nfilters;
+	memcpy(r->filters, filters, nfilters * sizeof(filters[0]));
 	r->command = command;
 	r->texts = argv + optind;
 	r->nspecs = (unsigned int)(argc - optind);

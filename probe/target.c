@@ -61,6 +61,7 @@ struct st_target {
 	unsigned int lessons;
 	bool learnt;			/* what the agent has to know of the C library */
 	bool said;			/* what is still to come */
+	const char *gone;		/* half a sentence, once it is */
 	bool replaced;			/* it has executed another program */
 	struct st_ctl_mail *mail;	/* ours, or NULL */
 	uint64_t looked;		/* for new objects, ns */
@@ -695,6 +696,15 @@ uint64_t st_target_hits(const struct st_target *t, unsigned int i)
 	return st_ctl_hits(t->ctl, t->probes[i].index);
 }
 
+void st_target_hist(const struct st_target *t, unsigned int i, uint64_t bucket[ST_HIST_BUCKETS])
+{
+	const struct st_ctl_code *code = &t->ctl->code[t->probes[i].index];
+	unsigned int n;
+
+	for (n = 0; t->probes[i].set && n < ST_HIST_BUCKETS; n++)
+		bucket[n] += __atomic_load_n(&code->bucket[n], __ATOMIC_RELAXED);
+}
+
 uint64_t st_target_lost(const struct st_target *t)
 {
 	return t->counts_only ? 0 : st_ring_lost(&t->ring);
@@ -717,19 +727,21 @@ const char *st_target_gone(struct st_target *t)
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
 	uint64_t ns = st_monotonic_ns();
 
+	if (t->gone)
+		return t->gone;
 	if (t->pidfd >= 0 && poll(&pfd, 1, 0) == 1)
-		return "has exited";
+		return t->gone = "has exited";
 	if (ns - t->checked < 200000000)
 		return NULL;
 	t->checked = ns;
 	if (st_session_there(t->session))
 		return NULL;
 	if (!st_start_time(t->pid))
-		return "has exited";
+		return t->gone = "has exited";
 	if (st_proc_alive(t->proc))
-		return "was detached by another sidetrack";
+		return t->gone = "was detached by another sidetrack";
 	t->replaced = true;
-	return "runs another program now (exec)";
+	return t->gone = "runs another program now (exec)";
 }
 
 /* Is one of the process's children left, which write into the same ring? Looked for five times a second. */

@@ -79,6 +79,9 @@ bool st_target_next(struct st_target *target, struct st_probe_hit *hit);
 /* Hits of the i-th probe that was added. */
 uint64_t st_target_hits(const struct st_target *target, unsigned int i);
 
+/* Adds what the histogram of the i-th probe has counted. */
+void st_target_hist(const struct st_target *target, unsigned int i, uint64_t bucket[ST_HIST_BUCKETS]);
+
 /* Hits that were not recorded: the ring was full; the thread was in a hook already. */
 uint64_t st_target_lost(const struct st_target *target);
 uint64_t st_target_missed(const struct st_target *target);

@@ -39,6 +39,7 @@ is "a shell" "$(numbers)" "1 2 3 "
 # ---- children that are still there when the tool ends
 "$FAMILY" wait wait wait daemon wait wait wait wait >/dev/null &
 TARGET=$!
+wait_for grep -q family /proc/$TARGET/comm
 "$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
 tool=$!
 wait_for grep -q 'n=40' "$T/out" || bad "the daemon is not seen: $(cat "$T/err")"
@@ -53,11 +54,13 @@ TARGET=
 # ---- a forked child outlives its parent: it is waited for, and its code is as it was, too
 "$FAMILY" wait wait wait wait orphan >"$T/child" &
 TARGET=$!
+wait_for grep -q family /proc/$TARGET/comm
 probe "a child that outlives its parent" 0 --follow -p $TARGET 'p:w work n=$arg1:s32'
 is "a child that outlives its parent" "$(numbers)" "41 70 "
 wait $TARGET
 "$FAMILY" wait wait wait wait orphan >"$T/child" &
 TARGET=$!
+wait_for grep -q family /proc/$TARGET/comm
 "$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
 tool=$!
 wait_for grep -q 'n=70' "$T/out" || bad "the parent is not seen: $(cat "$T/err")"
@@ -69,6 +72,7 @@ wait $tool
 is "an orphan: exit status" $? 0
 TARGET=$(cat "$T/child")
 clean "an orphan" $TARGET
+"$ST" detach -p $TARGET 2>/dev/null
 if [ -z "${SIDETRACK_VM:-}" ]; then
 	if said=$("$SIDETRACK_SRC/scripts/compare-code.py" $TARGET 2>&1); then ok; else bad "an orphan: $said"; fi
 fi

@@ -21,6 +21,7 @@ is "objects of the program" "$(cat "$T/out")" "d 4"
 # ---- a process that runs
 "$LATER" "$FIRST" "$SECOND" 5 2 &
 TARGET=$!
+wait_for grep -q later /proc/$TARGET/comm
 sleep 0.3
 probe "not there, and nobody waits" 1 -p $TARGET 'p late_first'
 like "not there, and nobody waits" "$T/err" "no function of process $TARGET matches late_first"
