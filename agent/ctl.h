@@ -11,6 +11,8 @@
 #define ST_AGENT_CTL_H
 
 #include <stdint.h>
+#include <agent/fetch.h>
+#include <agent/mail.h>
 #include <engine/arch.h>
 #include <engine/return.h>
 #include <engine/site.h>
@@ -28,10 +30,8 @@
 #define ST_TRAPS	(1u << ST_TRAPS_BITS)
 #define ST_INTERNAL_MAX	8
 #define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
-#define ST_FETCH_MAX	16			/* fetchargs a probe */
-#define ST_DEREF_MAX	6
 #define ST_RING_SIZE	(8u << 20)		/* bytes, a power of two */
-#define ST_STRING_MAX	255			/* bytes of a string that are recorded */
+#define ST_COLUMNS_MAX	1024			/* threads that count without a locked instruction */
 
 /* ---- sites ---- */
 
@@ -87,51 +87,51 @@ static inline uint32_t st_trap_hash(unsigned long addr)
 
 /* ---- probes ---- */
 
-enum st_fetch_base {
-	ST_FETCH_REG,		/* a word of struct st_regs, by index */
-	ST_FETCH_STACK,		/* word number `index` of the stack (offset from sp) */
-	ST_FETCH_IMM,		/* `imm` itself: an immediate, or a resolved symbol's address */
-	ST_FETCH_COMM,		/* name of the thread; filled in by the tool */
-};
-
-enum st_fetch_type {
-	ST_TYPE_WORD,		/* the value, size bytes */
-	ST_TYPE_STRING,		/* NUL-terminated text at the value's address, at most ST_STRING_MAX bytes */
-};
-
-/*
- * One value: start with the base; for each of the `derefs` offsets but the last add it and read a word there; at the last
- * read `size` bytes (or, for a string, take the text at that address). No dereference: the base itself, or for
- * a string the text it points to.
- */
-struct st_fetch {
-	uint8_t base, type, derefs, size;	/* size 1, 2, 4 or 8 */
-	uint16_t index;
-	uint16_t count;				/* elements of an array, 1 otherwise */
-	int64_t imm;
-	int64_t offs[ST_DEREF_MAX];
-};
-
 enum st_probe_state {
 	ST_PROBE_FREE,
 	ST_PROBE_SETUP,		/* taken by a tool, not hit yet */
 	ST_PROBE_ON,
 };
 
-#define ST_PROBE_COUNT_ONLY	1	/* count hits, write no record */
+#define ST_PROBE_COUNT_ONLY	(1u << 0)	/* count hits, write no record */
+#define ST_PROBE_SLOW		(1u << 1)	/* there is a filter, a histogram, or a value that is not just a register */
+#define ST_PROBE_CHILDREN	(1u << 8)	/* hits of forked children count, too */
+#define ST_PROBE_RETURN		(1u << 2)	/* hit when the function returns */
+
+/*
+ * A histogram has a bucket for negative values, one for 0, one for each power of two, and one for what could not be read:
+ * bucket 2 + n holds 2^n to 2^(n+1) - 1.
+ */
+#define ST_HIST_NEGATIVE	0
+#define ST_HIST_ZERO		1
+#define ST_HIST_FAULT		66
+#define ST_HIST_BUCKETS		67
 
 struct st_ctl_probe {
 	struct st_hook hook;	/* hook.func = agent's st_agent_probe, hook.data = this record's address in the target */
 	uint32_t state;
 	uint32_t flags;
-	uint32_t owner;		/* pid of the tool that reads its hits */
+	uint32_t index;		/* of this record */
 	uint32_t fetches;
+	uint32_t room;		/* bytes of the largest record, its header included */
+	uint32_t owner;		/* pid of the tool that reads its hits */
 	uint64_t owner_start;	/* its start time (/proc/PID/stat field 22), so that a reused pid is not taken for it */
-	uint64_t hits;		/* counted by the agent, relaxed atomic */
+	uint64_t hits;		/* those that are in no column: st_ctl_hits() has the sum */
 	uint64_t sites;		/* how many sites it sits on */
+	struct st_program filter;	/* a hit for which it gives 0, or a fault, is none: neither counted nor recorded */
+	struct st_program hist;		/* gives the value for the histogram */
+	uint32_t hist_signed;
+	uint32_t pad;
 	struct st_fetch fetch[ST_FETCH_MAX];
 	char name[64];
 	char spec[512];
+};
+
+/* The rest of a probe, which few have. */
+struct st_ctl_code {
+	struct st_op op[ST_CODE_MAX];
+	char text[ST_TEXT_MAX];
+	uint64_t bucket[ST_HIST_BUCKETS];
 };
 
 /* ---- the ring: hits, from all threads to the tool ---- */
@@ -149,6 +149,8 @@ struct st_rec {
 	uint16_t cpu;		/* 0xffff: not known */
 	uint32_t tid;
 	uint32_t faults;	/* bit i: fetcharg i could not be read */
+	uint32_t pid;		/* of the process: a forked child's is not ctl->pid */
+	uint32_t pad;
 	uint64_t time;		/* st_agent_clock() ticks: TSC, CNTVCT, or ns where neither can be read */
 	uint64_t ip;
 	uint64_t parent;
@@ -200,15 +202,22 @@ struct st_ctl {
 	uint64_t trap_handler, trap_restorer, trap_state, trap_sigaction, trap_sigmask;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
+	uint64_t mail_func;	/* st_agent_mail */
+	uint64_t home;		/* of a word that holds the process id, and 0 in a child (home.h); 0: not known */
+	uint64_t early;		/* its own address: the thread pointer of a program that has just been started and has none yet */
+	uint32_t pid;		/* of the process, as the tool sees it */
+	uint32_t pad0;
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
 	uint32_t patch_seq;
+	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
 	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
 	/* Hooks of the agent's own, not a user's: on the C library's functions for signals, on its unwinder's. */
 	struct st_hook internal[ST_INTERNAL_MAX];
 	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */
 	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
+	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
@@ -219,6 +228,23 @@ struct st_ctl {
 	 * only added: a thread may come late with a trap.
 	 */
 	uint32_t trap[ST_TRAPS];
+	struct st_ctl_code code[ST_PROBES_MAX];	/* of the probe with the same index */
+	/*
+	 * Hits by thread and probe, added to by one thread alone. Columns below columns_used have been handed out; a process
+	 * that was forked takes columns of its own.
+	 */
+	uint64_t column[ST_COLUMNS_MAX][ST_PROBES_MAX];
 };
+
+/* Hits of the probe at @index. */
+static inline uint64_t st_ctl_hits(const struct st_ctl *ctl, uint32_t index)
+{
+	uint32_t i, used = __atomic_load_n(&ctl->columns_used, __ATOMIC_ACQUIRE);
+	uint64_t n = __atomic_load_n(&ctl->probe_rec[index].hits, __ATOMIC_RELAXED);
+
+	for (i = 0; i < used && i < ST_COLUMNS_MAX; i++)
+		n += __atomic_load_n(&ctl->column[i][index], __ATOMIC_RELAXED);
+	return n;
+}
 
 #endif

@@ -28,9 +28,10 @@ const char cli_status_help[] =
 	"Example:\n"
 	"    sidetrack status -p $(pidof redis-server)\n";
 
-static void show_probe(int pid, const struct st_ctl_probe *shared)
+static void show_probe(int pid, const struct st_ctl *ctl, unsigned int index)
 {
-	struct st_ctl_probe p = *shared;
+	struct st_ctl_probe p = ctl->probe_rec[index];
+	uint64_t hits = st_ctl_hits(ctl, index);
 	bool orphan =
 		!p.owner || p.owner > INT32_MAX || st_start_time((int)p.owner) != p.owner_start;
 
@@ -40,14 +41,14 @@ static void show_probe(int pid, const struct st_ctl_probe *shared)
 		st_json_string(stdout, p.name, strlen(p.name));
 		printf(",\"hits\":%" PRIu64 ",\"sites\":%" PRIu64 ",\"owner\":%" PRIu32
 		       ",\"orphan\":%s,\"spec\":",
-		       p.hits, p.sites, p.owner, orphan ? "true" : "false");
+		       hits, p.sites, p.owner, orphan ? "true" : "false");
 		st_json_string(stdout, p.spec, strlen(p.spec));
 		fputs("}\n", stdout);
 		return;
 	}
 	fputs("probe ", stdout);
 	cli_word(stdout, p.name);
-	printf(" %" PRIu64 " hits on %" PRIu64 " sites, by ", p.hits, p.sites);
+	printf(" %" PRIu64 " hits on %" PRIu64 " sites, by ", hits, p.sites);
 	if (orphan)
 		fputs("orphan", stdout);
 	else
@@ -64,7 +65,7 @@ static int show_process(int pid, struct st_session *s)
 
 	for (i = 0; i < ST_PROBES_MAX; i++)
 		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
-			show_probe(pid, &ctl->probe_rec[i]);
+			show_probe(pid, ctl, i);
 	for (i = 0; i < ST_PATCHES_MAX; i++)
 		if (ctl->patch[i].state != ST_PATCH_FREE)
 			cli_show_patch(pid, &ctl->patch[i], "patch ");

@@ -300,6 +300,29 @@ static unsigned long find_r_debug(struct st_objects *objs)
 	return 0;
 }
 
+bool st_objects_loading(struct st_objects *objs)
+{
+	unsigned long at = objs->proc ? find_r_debug(objs) : 0;
+	struct r_debug debug;
+
+	return at && !st_mem_read(objs->proc, at, &debug, sizeof(debug)) && debug.r_state != RT_CONSISTENT;
+}
+
+bool st_objects_starting(struct st_objects *objs)
+{
+	struct r_debug debug;
+	unsigned long at;
+	size_t i;
+
+	/* A static program has no loader. */
+	for (i = 0; i < objs->n && !(objs->object[i].flags & ST_OBJECT_INTERP); i++)
+		;
+	if (!objs->proc || i == objs->n)
+		return false;
+	at = find_r_debug(objs);
+	return !at || st_mem_read(objs->proc, at, &debug, sizeof(debug)) || !debug.r_map || debug.r_state != RT_CONSISTENT;
+}
+
 /* The dynamic loader's list. It may change while it is read: what is not in it then has no place.
  */
 static void set_order(struct st_objects *objs)
@@ -540,4 +563,21 @@ int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t
 			       : -EFAULT;
 	}
 	return -EFAULT;
+}
+
+bool st_object_tls(const struct st_object *obj, unsigned long *size, unsigned long *align)
+{
+	const struct st_object_priv *priv = obj->priv;
+	size_t i;
+
+	for (i = 0; priv->phdr && i < priv->ehdr.e_phnum; i++) {
+		const ElfW(Phdr) *ph = &priv->phdr[i];
+
+		if (ph->p_type != PT_TLS)
+			continue;
+		*size = ph->p_memsz;
+		*align = ph->p_align ? ph->p_align : 1;
+		return !(*align & (*align - 1)) && !(ph->p_vaddr & (*align - 1));
+	}
+	return false;
 }

@@ -22,6 +22,7 @@ struct st_fn {
 	unsigned long offset;	/* of the place in it, 0: its entry */
 	enum st_isa isa;
 	bool strict;		/* see ST_PLAN_STRICT */
+	bool part;		/* may be reached by a jump at its entry as well: a site there is one inside of a function, and strict */
 	const char *name;
 	enum st_kind kind;	/* out: how it is, or would be, hooked */
 	const char *why;	/* out: NULL or the reason it was refused */
@@ -39,6 +40,27 @@ struct st_fn {
 int st_session_open(int pid, bool create, struct st_session **s, char err[ST_ERR_MAX]);
 /* Lets go of the process; what is installed stays. */
 void st_session_close(struct st_session *s);
+
+/*
+ * What the agent needs to know of the C library, and could not be found out when a program had just been started: to be called
+ * when the program's own loader is through. Stops all threads once.
+ */
+int st_session_learn(struct st_session *s);
+
+/*
+ * Sites whose object is not mapped any more are forgotten, also where another object has come in its place. Return: how many, or a
+ * negative errno.
+ */
+int st_session_forget(struct st_session *s);
+
+/* The other processes that have the session's shared memory: children that were forked. *n of them, to be freed. */
+int *st_session_sharers(struct st_session *s, size_t *n);
+
+/*
+ * Brings the code of a forked child in line with the records that it shares with its parent, after a hook was taken off there.
+ * When it returns no thread of it is in that hook.
+ */
+int st_session_settle(struct st_session *s);
 
 struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);

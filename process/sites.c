@@ -398,9 +398,9 @@ static unsigned int plan_flags(struct st_session *s, const struct st_fn *fn, uns
 	struct st_objects *objs;
 	struct st_object *o;
 
-	if (!fn->offset)
+	if (!fn->offset && !fn->part)
 		return plan;
-	if (fn->strict || st_session_objects(s, &objs))
+	if (fn->strict || fn->part || st_session_objects(s, &objs))
 		return plan | ST_PLAN_STRICT;
 	o = st_objects_find(objs, fn->addr);
 	if (o != s->strict_object) {
@@ -411,7 +411,7 @@ static unsigned int plan_flags(struct st_session *s, const struct st_fn *fn, uns
 }
 
 /* The plan of a place that has no record yet. */
-static const char *make_plan(struct st_session *s, struct st_plan *plan, const struct st_fn *fn, unsigned int flags)
+static const char *plan_place(struct st_session *s, struct st_plan *plan, const struct st_fn *fn, unsigned int flags)
 {
 	size_t room = fn->room > fn->size + 64 ? fn->size + 64 : fn->room;
 	const uint8_t *code = code_at(s, fn->addr, room > fn->size ? room : fn->size);
@@ -424,6 +424,15 @@ static const char *make_plan(struct st_session *s, struct st_plan *plan, const s
 	    plan->addr == fn->addr + fn->offset)
 		return NULL;
 	return st_arch_plan_at(plan, code, fn->addr, fn->size, room, fn->offset, flags, fn->isa) ? plan->why : NULL;
+}
+
+/* What is jumped to is no entry: below the stack pointer there may be something. */
+static const char *make_plan(struct st_session *s, struct st_plan *plan, const struct st_fn *fn, unsigned int flags)
+{
+	const char *why = plan_place(s, plan, fn, flags);
+
+	plan->inside |= fn->part;
+	return why;
 }
 
 static bool is_first(const struct fresh *f, size_t i)

@@ -217,7 +217,7 @@ like "no such symbol" "$T/err" "no symbol no_such_symbol"
 probe "no such process" 1 -p 4194303 'p peek'
 probe "wrong" 2 'p peek %nothing'
 like "wrong: the place" "$T/err" '^ {11}\^$'
-probe "not yet" 1 'r peek $retval'
+probe "not yet" 1 'r peek $arg1'
 clean "what can't be"
 "$ST" functions -p $TARGET 'probed:many_*' >"$T/out" 2>"$T/err"
 is "functions: exit status" $? 0
