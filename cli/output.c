@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,8 @@ bool cli_output(const char *path)
 		return false;
 	}
 	setvbuf(stream, buffer, _IOFBF, sizeof(buffer));
+	/* One thread prints. */
+	__fsetlocking(stream, FSETLOCKING_BYCALLER);
 	stdout = stream;
 	return true;
 }

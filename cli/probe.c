@@ -67,6 +67,7 @@ struct run {
 	unsigned int nspecs;
 	uint64_t limit;			/* 0: none */
 	uint64_t printed;
+	bool behind;			/* there are more hits than were printed this time */
 	uint64_t lost, missed;
 	bool counts;
 	const char *filters[ST_FILTERS_MAX];	/* as they were written */
@@ -189,7 +190,7 @@ static bool read_letters(struct run *r)
 	return any;
 }
 
-/* Print what there is. Returns false when enough was printed. */
+/* Print what there is, or a batch of it. Returns false when enough was printed. */
 static bool print_hits(struct run *r, struct st_target *t, bool *any)
 {
 	struct st_probe_hit hit;
@@ -204,6 +205,7 @@ static bool print_hits(struct run *r, struct st_target *t, bool *any)
 		if (++r->printed == r->limit)
 			return false;
 	}
+	r->behind |= i == BATCH;
 	return true;
 }
 
@@ -268,6 +270,7 @@ static int follow(struct run *r)
 	while ((r->ntargets || r->executing.n) && !cli_signal_pending()) {
 		bool any = letters && read_letters(r);
 
+		r->behind = false;
 		for (i = 0; i < r->ntargets; i++) {
 			/* Asked first: what was recorded before it went is printed. */
 			const char *gone = st_target_gone(r->targets[i]);
@@ -282,7 +285,7 @@ static int follow(struct run *r)
 		if (!cli_flush(&status) || count_reached(r))
 			break;
 		wait = any ? 1 : wait * 2 < longest ? wait * 2 : longest;
-		if (poll(&out, 1, wait) > 0 && out.revents & (POLLERR | POLLHUP | POLLNVAL))
+		if (poll(&out, 1, r->behind ? 0 : wait) > 0 && out.revents & (POLLERR | POLLHUP | POLLNVAL))
 			break;
 	}
 	return status;

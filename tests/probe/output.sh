@@ -60,7 +60,8 @@ kill $reader
 clean "a full pipe" $TARGET
 
 # ---- a tool that is stopped, and one that is killed
-"$ST" probe -p $TARGET 'p:h hit' >"$T/out" 2>"$T/err" &
+: >"$T/out"
+"$ST" probe -p $TARGET 'p:h hit' >>"$T/out" 2>"$T/err" &
 tool=$!
 wait_for test -s "$T/out"
 kill -STOP $tool
@@ -74,7 +75,8 @@ kill -INT $tool
 wait $tool
 is "a stopped tool: exit status" $? 0
 like "a stopped tool: what is said" "$T/err" 'hits were lost'
-"$ST" probe -p $TARGET 'p:h hit' >"$T/out" 2>"$T/err" &
+: >"$T/out"
+"$ST" probe -p $TARGET 'p:h hit' >>"$T/out" 2>"$T/err" &
 tool=$!
 wait_for test -s "$T/out"
 kill -KILL $tool
