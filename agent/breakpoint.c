@@ -26,7 +26,7 @@ struct st_trap st_trap_state;
 void st_agent_trap(int sig, siginfo_t *info, void *context);
 void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
 void st_agent_sigmask(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
-void st_agent_restorer(void);
+void st_agent_restorer(void) __attribute__((visibility("hidden")));
 
 /* Exactly these bytes: it is how unwinders know a signal frame. ARM and AArch64 have the kernel's own. */
 #if defined(__x86_64__)
@@ -208,6 +208,16 @@ static unsigned int next_copy(void)
 	return __atomic_fetch_add(&copies, 1, __ATOMIC_RELAXED) % COPIES;
 }
 
+/* No struct is copied as a whole, nor cleared: there is no memcpy here. */
+static void copy_action(struct libc_action *to, const struct libc_action *from)
+{
+	to->handler = from->handler;
+	for (unsigned int i = 0; i < sizeof(to->mask) / sizeof(long); i++)
+		to->mask[i] = from->mask[i];
+	to->flags = from->flags;
+	to->restorer = from->restorer;
+}
+
 static void change_own(const struct libc_action *act)
 {
 	struct st_trap *t = &st_trap_state;
@@ -215,8 +225,13 @@ static void change_own(const struct libc_action *act)
 	struct st_action *own = &t->action[next], real;
 
 	own->handler = act->handler;
+	/* As the C library would tell the kernel. */
 	own->flags = (unsigned int)act->flags;
 	own->restorer = act->restorer;
+	if (t->restorer) {
+		own->flags |= ST_SA_RESTORER;
+		own->restorer = t->restorer;
+	}
 	for (unsigned int i = 0; i < sizeof(own->mask) / sizeof(long); i++)
 		own->mask[i] = act->mask[i];
 	__atomic_store_n(&t->now, next, __ATOMIC_RELEASE);
@@ -230,8 +245,8 @@ void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned lon
 	struct libc_action *act = (struct libc_action *)st_regs_argument(regs, 1);
 	struct libc_action *old = (struct libc_action *)st_regs_argument(regs, 2);
 	struct st_trap *t = &st_trap_state;
-	struct libc_action was = { 0 };
 	const struct st_action *own;
+	struct st_action was;
 
 	(void)hook;
 	(void)ip;
@@ -241,7 +256,7 @@ void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned lon
 		if (!t->on || !act || !(act->mask[0] & TRAP_BIT) || act->handler <= (unsigned long)SIG_IGN)
 			return;
 		copy = &action_copy[next_copy()];
-		*copy = *act;
+		copy_action(copy, act);
 		copy->mask[0] &= ~TRAP_BIT;
 		set_argument(regs, (unsigned long)copy);
 		return;
@@ -249,16 +264,18 @@ void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned lon
 	/* Pairs with the tool's look at it, which it takes with all threads stopped, as it changes `on`. */
 	__atomic_fetch_add(&t->changing, 1, __ATOMIC_SEQ_CST);
 	if (t->on) {
+		/* Both may be the same structure. */
 		own = &t->action[t->now & 1];
-		was.handler = own->handler;
-		was.flags = (int)(own->flags & ~ST_SA_RESTORER);
-		was.restorer = own->restorer;
-		for (unsigned int i = 0; i < sizeof(own->mask) / sizeof(long); i++)
-			was.mask[i] = own->mask[i];
+		was = *own;
 		if (act)
 			change_own(act);
-		if (old)
-			*old = was;
+		if (old) {
+			old->handler = was.handler;
+			for (unsigned int i = 0; i < sizeof(old->mask) / sizeof(long); i++)
+				old->mask[i] = i < sizeof(was.mask) / sizeof(long) ? was.mask[i] : 0;
+			old->flags = (int)(was.flags & ~ST_SA_RESTORER);
+			old->restorer = was.restorer;
+		}
 		leave(regs, parent_ip, 0);
 	}
 	__atomic_fetch_sub(&t->changing, 1, __ATOMIC_SEQ_CST);

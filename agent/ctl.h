@@ -51,9 +51,10 @@ enum { ST_FORM_JUMP, ST_FORM_BREAKPOINT, ST_FORMS };
 struct st_ctl_form {
 	uint64_t stub;		/* address of the stub, without Thumb bit; 0: not prepared, or it does not fit */
 	uint32_t kind;		/* enum st_kind */
-	uint16_t moved;		/* offset of the moved instructions in the stub */
+	uint16_t size;		/* of the stub */
+	uint16_t moved;		/* offset of the moved instructions in it */
 	uint16_t path, after;	/* as struct st_stub has them */
-	uint8_t len, jump, insns, pad[3];
+	uint8_t len, jump, insns, signs;	/* as in struct st_plan */
 	uint8_t offs[ST_INSNS_MAX];
 	uint16_t map[ST_INSNS_MAX];
 	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when it leads to the stub */

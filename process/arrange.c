@@ -58,9 +58,6 @@ static const char *need_breakpoint(struct st_session *s, struct st_ctl_site *c)
 {
 	const char *why;
 
-	/* Once there, it stays possible: what it needs is in place. */
-	if (st_site_live(c) && c->now == ST_FORM_BREAKPOINT)
-		return NULL;
 	why = st_traps_refuse(s, c->addr);
 	if (!why && st_traps_begin(s))
 		why = s->err;
@@ -84,6 +81,9 @@ static const char *arrange(struct st_session *s, struct places *p, struct st_ctl
 		struct st_ctl_site *j = &s->ctl->site[p->place[i].site];
 		struct st_ctl_form *f = st_site_form(j);
 
+		/* Its jump may still be there, if a tool was killed before it became the breakpoint that its record says. */
+		if (st_site_live(j) && f != &j->form[ST_FORM_JUMP] && c->addr - j->addr < st_form_len(&j->form[ST_FORM_JUMP]))
+			p->also[p->nalso++] = p->place[i].site;
 		if (!f->stub || c->addr - j->addr >= st_form_len(f))
 			continue;
 		if (!at_instruction(j, f, c->addr))
@@ -133,8 +133,8 @@ int st_sites_arrange(struct st_session *s, struct st_fn *fn, size_t n, unsigned 
 	*also = NULL;
 	*nalso = 0;
 	p.place = calloc(used + n + 1, sizeof(*p.place));
-	/* Each of the new ones lies over at most one, and what has become a breakpoint stays one. */
-	p.also = calloc(n + 1, sizeof(*p.also));
+	/* At most so many begin in the bytes before a site. */
+	p.also = calloc(n * ST_DISPLACED_MAX + 1, sizeof(*p.also));
 	if (!p.place || !p.also) {
 		free(p.place);
 		free(p.also);

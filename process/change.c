@@ -55,6 +55,16 @@ static unsigned int wanted_bytes(struct st_ctl_site *c, const uint8_t **bytes)
 	return c->redirect ? st_form_jump(f) : 0;
 }
 
+/*
+ * Where a thread goes on that comes through the site. Behind a breakpoint's one instruction there may still be the bytes of a jump:
+ * so that way is open only when they are gone, and closed before they come.
+ */
+static void set_resume(struct st_ctl_site *c, const struct st_ctl_form *f)
+{
+	if (!c->redirect)
+		__atomic_store_n(&c->site.resume, (unsigned long)(f->stub + f->moved) | st_site_thumb(c), __ATOMIC_RELEASE);
+}
+
 struct change {
 	struct st_ctl_site *c;
 	struct st_edit edit;
@@ -110,42 +120,147 @@ static void move_out(struct st_thread *t, struct change *ch, size_t n)
 			st_thread_set_pc(t, (f->stub + f->map[i]) | st_site_thumb(c->c));
 }
 
+/*
+ * Stubs that lead between the instructions which a jump will displace: those of sites next to it, that had another form or sleep
+ * now. Who is in one comes out there.
+ */
+struct feeder {
+	unsigned long exit;
+	struct st_range stub;
+};
+
+static int feeder_order(const void *a, const void *b)
+{
+	const struct feeder *x = a, *y = b;
+
+	return x->exit < y->exit ? -1 : x->exit > y->exit;
+}
+
+static struct feeder *make_feeders(struct st_session *s, size_t *n)
+{
+	uint32_t used = st_sites_used(s);
+	struct feeder *feeder = calloc(2 * (size_t)used + 1, sizeof(*feeder));
+
+	*n = 0;
+	for (uint32_t i = 0; feeder && i < used; i++) {
+		const struct st_ctl_site *c = &s->ctl->site[i];
+
+		for (int k = 0; k < ST_FORMS && c->state != ST_SITE_FREE; k++)
+			if (c->form[k].stub)
+				feeder[(*n)++] = (struct feeder){ c->addr + st_form_len(&c->form[k]),
+								  { c->form[k].stub, c->form[k].stub + c->form[k].size } };
+	}
+	if (feeder)
+		qsort(feeder, *n, sizeof(*feeder), feeder_order);
+	return feeder;
+}
+
+struct look {
+	struct st_range *range;		/* code that nobody may be in, or come back to */
+	struct st_range *stub;		/* stubs that nobody may be in */
+	size_t *owner, *stub_owner;	/* of which change */
+	size_t ranges, stubs;
+	struct st_range agent;
+};
+
+static int look_begin(struct st_session *s, struct look *l, const struct change *ch, size_t n)
+{
+	size_t feeders, size = n;
+	struct feeder *feeder = make_feeders(s, &feeders);
+
+	memset(l, 0, sizeof(*l));
+	for (int i = 0; i < ST_REGIONS_MAX; i++)
+		if (s->ctl->region[i].kind == ST_REGION_AGENT)
+			l->agent = (struct st_range){ s->ctl->region[i].start, s->ctl->region[i].start + s->ctl->region[i].size };
+	/* Each stub has one exit, which lies in the bytes of one jump. */
+	size += feeders;
+	l->range = malloc((n + 1) * sizeof(*l->range));
+	l->owner = malloc((n + 1) * sizeof(*l->owner));
+	l->stub = malloc((size + 1) * sizeof(*l->stub));
+	l->stub_owner = malloc((size + 1) * sizeof(*l->stub_owner));
+	if (!feeder || !l->range || !l->owner || !l->stub || !l->stub_owner) {
+		free(feeder);
+		return st_session_fail(s, -ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < n; i++) {
+		unsigned long from = ch[i].edit.addr, to = from + displaced(ch[i].c);
+		size_t lo = 0, hi = feeders;
+
+		if (!ch[i].inside)
+			continue;
+		l->owner[l->ranges] = i;
+		/*
+		 * Who has run into a breakpoint that was there before goes to its stub. On x86-64 pc is behind it then, elsewhere at
+		 * it.
+		 */
+#if defined(__x86_64__)
+		l->range[l->ranges++] = (struct st_range){ from + 1, to };
+#else
+		l->range[l->ranges++] = (struct st_range){ from + !ch[i].c->form[ST_FORM_BREAKPOINT].stub, to };
+#endif
+		while (lo < hi) {
+			size_t mid = (lo + hi) / 2;
+
+			if (feeder[mid].exit <= from)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		for (; lo < feeders && feeder[lo].exit < to && l->stubs < size; lo++) {
+			l->stub_owner[l->stubs] = i;
+			l->stub[l->stubs++] = feeder[lo].stub;
+		}
+	}
+	free(feeder);
+	return 0;
+}
+
+static void look_end(struct look *l)
+{
+	free(l->range);
+	free(l->owner);
+	free(l->stub);
+	free(l->stub_owner);
+}
+
+/* Each range that a thread may be in is found, and not looked for any more. Not known is in all of them. */
+static void look_for(struct st_thread *t, struct st_range *range, const size_t *owner, size_t n, bool interrupted, struct change *ch)
+{
+	struct st_hit hit;
+	int found = 0;
+
+	while (n && (found = interrupted ? st_scan_interrupted(t, range, n, &hit) : st_scan(t, range, n, &hit)) > 0) {
+		ch[owner[hit.range]].left = true;
+		range[hit.range].hi = range[hit.range].lo;
+	}
+	if (found < 0 && found != -ESRCH)
+		for (size_t i = 0; i < n; i++)
+			ch[owner[i]].left = true;
+}
+
 /* Marks the changes that a thread is in the way of. */
 static int look_at_threads(struct st_session *s, struct st_stop *stop, struct change *ch, size_t n)
 {
-	struct st_range *range = malloc((n + 1) * sizeof(*range));
-	size_t *owner = malloc((n + 1) * sizeof(*owner));
-	size_t ranges = 0;
-	int ret = 0;
+	struct look l;
+	int ret;
 
-	if (!range || !owner) {
-		ret = st_session_fail(s, -ENOMEM, "out of memory");
-		goto out;
-	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		ch[i].left = false;
-		if (!ch[i].inside)
-			continue;
-		owner[ranges] = i;
-		range[ranges++] = (struct st_range){ ch[i].edit.addr + 1, ch[i].edit.addr + displaced(ch[i].c) };
-	}
-	for (size_t i = 0; ranges && i < st_stop_count(stop); i++) {
+	ret = look_begin(s, &l, ch, n);
+	for (size_t i = 0; !ret && l.ranges && i < st_stop_count(stop); i++) {
 		struct st_thread *t = st_stop_thread(stop, i);
 		struct st_hit hit;
-		int found;
 
 		move_out(t, ch, n);
-		while ((found = st_scan(t, range, ranges, &hit)) > 0) {
-			ch[owner[hit.range]].left = true;
-			range[hit.range].hi = range[hit.range].lo;
-		}
-		if (found < 0 && found != -ESRCH)
-			for (size_t k = 0; k < n; k++)
-				ch[k].left |= ch[k].inside;
+		look_for(t, l.range, l.owner, l.ranges, false, ch);
+		if (!l.stubs)
+			continue;
+		/* What the agent was called from is on the stack; who is not in it is in a stub only where it stands. */
+		look_for(t, l.stub, l.stub_owner, l.stubs, true, ch);
+		if (st_scan_interrupted(t, &l.agent, 1, &hit))
+			look_for(t, l.stub, l.stub_owner, l.stubs, false, ch);
 	}
-out:
-	free(range);
-	free(owner);
+	look_end(&l);
 	return ret;
 }
 
@@ -176,6 +291,9 @@ static int write_sites(struct st_session *s, struct change *ch, size_t n)
 			if (todo)
 				ret = st_mem_edit(s->proc, edit, todo, s->err);
 		}
+		for (size_t i = 0; !ret && i < left; i++)
+			if (!ch[i].left)
+				set_resume(ch[i].c, st_site_form(ch[i].c));
 		st_session_resume(s, stop);
 		if (ret)
 			break;
@@ -192,8 +310,8 @@ static int write_sites(struct st_session *s, struct change *ch, size_t n)
 	return ret;
 }
 
-/* The site lies in the bytes of another one's jump, which still stands there although its record wants otherwise. */
-static bool under_a_jump(struct st_session *s, const struct st_ctl_site *c)
+/* The site in whose jump's bytes this one lies: it still stands there, although its record wants otherwise. -1: none. */
+static int under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 {
 	uint32_t used = st_sites_used(s);
 
@@ -202,20 +320,70 @@ static bool under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 
 		if (j->state != ST_SITE_FREE && j->addr < c->addr &&
 		    c->addr - j->addr < st_form_jump(&j->form[ST_FORM_JUMP]) && look_at_site(s, j) == HOLDS_JUMP)
-			return true;
+			return (int)i;
 	}
-	return false;
+	return -1;
+}
+
+static int number_order(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* These sites, each once, and those whose jumps lie over them: a tool was killed between what it wrote of both. */
+static uint32_t *with_covers(struct st_session *s, const uint32_t *site, size_t n, size_t *count)
+{
+	uint32_t *all = calloc(2 * n + 1, sizeof(*all));
+	size_t m = n;
+
+	*count = 0;
+	for (size_t i = 0; all && i < n; i++) {
+		struct st_ctl_site *c = &s->ctl->site[site[i]];
+		int j = look_at_site(s, c) == HOLDS_OTHER ? under_a_jump(s, c) : -1;
+
+		all[i] = site[i];
+		if (j >= 0)
+			all[m++] = (uint32_t)j;
+	}
+	if (!all)
+		return NULL;
+	qsort(all, m, sizeof(*all), number_order);
+	for (size_t i = 0; i < m; i++)
+		if (!*count || all[*count - 1] != all[i])
+			all[(*count)++] = all[i];
+	return all;
+}
+
+void st_site_set_state(struct st_ctl_site *c)
+{
+	if (c->state == ST_SITE_FREE)
+		return;
+	if (c->list[0] || c->redirect)
+		__atomic_store_n(&c->state, c->list[0] ? ST_SITE_HOOKED : ST_SITE_PATCHED, __ATOMIC_RELEASE);
+}
+
+/* It is asleep when its bytes are known to be its own, and not before. */
+static void settled(struct st_ctl_site *c)
+{
+	if (c->state != ST_SITE_FREE && !c->list[0] && !c->redirect)
+		__atomic_store_n(&c->state, ST_SITE_READY, __ATOMIC_RELEASE);
 }
 
 /* Which of these sites do not hold what their record wants, as changes. */
-int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
+int st_sites_settle(struct st_session *s, const uint32_t *of, size_t nof)
 {
+	size_t n, count = 0;
+	uint32_t *site = with_covers(s, of, nof, &n);
 	struct change *ch = calloc(n + 1, sizeof(*ch));
-	size_t count = 0;
 	int ret = 0;
 
-	if (!ch)
+	if (!ch || !site) {
+		free(ch);
+		free(site);
 		return st_session_fail(s, -ENOMEM, "out of memory");
+	}
 	for (size_t i = 0; i < n && !ret; i++) {
 		struct st_ctl_site *c = &s->ctl->site[site[i]];
 		struct change *x = &ch[count];
@@ -223,7 +391,7 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 		const uint8_t *bytes;
 		unsigned int want = wanted_bytes(c, &bytes), is;
 		enum holds holds = look_at_site(s, c);
-		bool hidden = holds == HOLDS_OTHER && under_a_jump(s, c);
+		bool hidden = holds == HOLDS_OTHER && under_a_jump(s, c) >= 0;
 
 		if (hidden)
 			holds = HOLDS_ORIGINAL;
@@ -245,8 +413,10 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 			continue;
 		memcpy(x->edit.bytes, c->orig, x->edit.len);
 		memcpy(x->edit.bytes, bytes, want);
-		if (!hidden && !st_mem_read(s->proc, c->addr, now, x->edit.len) && !memcmp(now, x->edit.bytes, x->edit.len))
+		if (!hidden && !st_mem_read(s->proc, c->addr, now, x->edit.len) && !memcmp(now, x->edit.bytes, x->edit.len)) {
+			set_resume(c, st_site_form(c));	/* a tool that was killed may not have come to it */
 			continue;
+		}
 		x->grows = want > is;
 		x->inside = want && bytes != c->form[ST_FORM_BREAKPOINT].bytes && holds != HOLDS_JUMP &&
 			    st_form_insns(&c->form[ST_FORM_JUMP]) > 1;
@@ -254,7 +424,10 @@ int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n)
 	}
 	if (!ret && count)
 		ret = write_sites(s, ch, count);
+	for (size_t i = 0; i < n && !ret; i++)
+		settled(&s->ctl->site[site[i]]);
 	free(ch);
+	free(site);
 	return ret;
 }
 
@@ -263,19 +436,14 @@ void st_site_set_form(struct st_ctl_site *c, unsigned int form)
 {
 	const struct st_ctl_form *f = &c->form[form];
 
-	if (!c->redirect)
-		__atomic_store_n(&c->site.resume, (unsigned long)(f->stub + f->moved) | st_site_thumb(c), __ATOMIC_RELEASE);
-	c->ret.path = f->path ? f->stub + f->path : 0;
-	c->ret.after = f->after ? (unsigned long)(f->stub + f->after) | st_site_thumb(c) : 0;
+	if (form == ST_FORM_JUMP || !st_site_live(c))
+		set_resume(c, f);
+	/* The first ones for good: returns that are pending go there. They do not depend on what the stub displaces. */
+	if (!c->ret.after && f->after) {
+		c->ret.path = f->path ? (unsigned long)(f->stub + f->path) : 0;
+		c->ret.after = (unsigned long)(f->stub + f->after) | st_site_thumb(c);
+	}
 	__atomic_store_n(&c->now, form, __ATOMIC_RELEASE);
-}
-
-void st_site_set_state(struct st_ctl_site *c)
-{
-	if (c->state == ST_SITE_FREE)
-		return;
-	__atomic_store_n(&c->state, c->list[0] ? ST_SITE_HOOKED : c->redirect ? ST_SITE_PATCHED : ST_SITE_READY,
-			 __ATOMIC_RELEASE);
 }
 
 void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected)
@@ -303,8 +471,11 @@ void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int 
 	c->patch = patch;
 	/* What a site may hold is known as long as it may hold it: the last direct jump stays in the record. */
 	if (to) {
-		/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
-		c->direct = !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+		/*
+		 * A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. So does what would come with
+		 * a signed return address.
+		 */
+		c->direct = !c->form[ST_FORM_JUMP].signs && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
 		memcpy(c->direct_bytes, bytes, sizeof(bytes));
 	}
 	c->redirect = to;

@@ -80,18 +80,10 @@ static int fn_order(const void *a, const void *b)
 	return i < k ? -1 : i > k;
 }
 
-static int number_order(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* Those of both lists, each once, are settled. */
+/* Those of both lists are settled. */
 static int settle_both(struct st_session *s, const uint32_t *a, size_t na, const uint32_t *b, size_t nb)
 {
 	uint32_t *all = calloc(na + nb + 1, sizeof(*all));
-	size_t n = 0;
 	int ret;
 
 	if (!all)
@@ -100,11 +92,7 @@ static int settle_both(struct st_session *s, const uint32_t *a, size_t na, const
 		all[i] = a[i];
 	for (size_t i = 0; i < nb; i++)
 		all[na + i] = b[i];
-	qsort(all, na + nb, sizeof(*all), number_order);
-	for (size_t i = 0; i < na + nb; i++)
-		if (!n || all[n - 1] != all[i])
-			all[n++] = all[i];
-	ret = n ? st_sites_settle(s, all, n) : 0;
+	ret = na + nb ? st_sites_settle(s, all, na + nb) : 0;
 	free(all);
 	return ret;
 }
@@ -132,7 +120,8 @@ static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
 }
 
 /* NULL, or why the hook can't be added. */
-static const char *add_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook, unsigned int flags)
+static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
+			    unsigned int flags)
 {
 	unsigned long follow = st_session_address(s, &c->ret.hook);
 	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
@@ -141,6 +130,8 @@ static const char *add_hook(struct st_session *s, struct st_ctl_site *c, unsigne
 		return list_add(c->list, hook) ? NULL : "as many probes as it can have sit on it already";
 	if (c->site.flags & ST_SITE_INSIDE)
 		return "a return probe sits on a function's entry, and a place inside another function has a probe there";
+	if (name && st_return_refused(name))
+		return st_return_refused(name);
 	if (!c->ret.after || !s->ctl->return_enter)
 		return "its returns can't be followed";
 	if (!list_add(c->returns, hook))
@@ -163,11 +154,11 @@ static void remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned lo
 static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, size_t n, unsigned int flags)
 {
 	int *site = calloc(n + 1, sizeof(*site));
-	uint32_t *mine = calloc(n + 1, sizeof(*mine)), *also = NULL;
-	size_t count = 0, nalso = 0;
+	uint32_t *mine = calloc(n + 1, sizeof(*mine)), *there = calloc(n + 1, sizeof(*there)), *also = NULL;
+	size_t count = 0, nthere = 0, nalso = 0;
 	int ret;
 
-	if (!site || !mine) {
+	if (!site || !mine || !there) {
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
 		goto out;
 	}
@@ -181,9 +172,12 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 		if (site[i] < 0)
 			continue;
 		c = &s->ctl->site[site[i]];
-		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : c->list, addr) >= 0)
+		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : c->list, addr) >= 0) {
+			/* By its record; a tool may have been killed before the bytes were changed. */
+			there[nthere++] = (uint32_t)site[i];
 			continue;
-		fn[i].why = add_hook(s, c, addr, flags);
+		}
+		fn[i].why = add_hook(s, c, fn[i].name, addr, flags);
 		if (fn[i].why)
 			continue;
 		st_site_set_state(c);
@@ -192,6 +186,8 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 	if (!ret && !count && s->traps_busy)
 		ret = st_session_fail(s, -EBUSY, "%s", s->no_traps);
 	if (!ret)
+		ret = settle_both(s, there, nthere, NULL, 0);
+	if (!ret)
 		ret = settle_both(s, mine, count, also, nalso);
 	if (!ret)
 		ret = ret_last(s, mine, count);
@@ -199,10 +195,8 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 		char err[ST_ERR_MAX];
 
 		memcpy(err, s->err, sizeof(err));
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; i < count; i++)
 			remove_hook(s, &s->ctl->site[mine[i]], addr);
-			st_site_set_state(&s->ctl->site[mine[i]]);
-		}
 		if (ret != -ESRCH)
 			settle_both(s, mine, count, also, nalso);
 		memcpy(s->err, err, sizeof(err));
@@ -210,6 +204,7 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 out:
 	free(site);
 	free(mine);
+	free(there);
 	free(also);
 	return ret ? ret : (int)count;
 }
@@ -257,8 +252,6 @@ static int do_unhook(struct st_session *s, unsigned long addr)
 	}
 	if (count)
 		ret = st_sites_settle(s, mine, count);
-	for (size_t i = 0; i < count; i++)
-		st_site_set_state(&s->ctl->site[mine[i]]);
 	if (!ret && count)
 		ret = st_session_grace(s);
 	free(mine);

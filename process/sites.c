@@ -284,12 +284,14 @@ static const char *write_form(struct st_session *s, struct st_ctl_site *c, struc
 		return "its stub could not be written";
 	region->used += (stub.size + 15ul) & ~15ul;
 	f->kind = plan->kind;
+	f->size = stub.size;
 	f->moved = stub.resume;
 	f->path = stub.path;
 	f->after = stub.after;
 	f->len = plan->len;
 	f->jump = plan->jump;
 	f->insns = plan->insns;
+	f->signs = plan->signs;
 	memcpy(f->offs, plan->offs, sizeof(f->offs));
 	memcpy(f->map, stub.map, sizeof(f->map));
 	/* The first bytes are the same, whichever form was there before. */
@@ -299,7 +301,7 @@ static const char *write_form(struct st_session *s, struct st_ctl_site *c, struc
 	return NULL;
 }
 
-/* So that the handler finds it: the site's breakpoint form is complete. */
+/* So that the handler finds it, if it does not yet: the site's breakpoint form is complete. */
 static void add_trap(struct st_session *s, struct st_ctl_site *c)
 {
 	uint32_t at = st_trap_hash(c->addr), entry = (uint32_t)(c - s->ctl->site) + 1;
@@ -334,7 +336,7 @@ static const char *new_record(struct st_session *s, struct fresh *f, struct st_c
 	c->ret.hook.data = (void *)st_session_address(s, &c->ret);
 	c->ret.hook.flags = ST_HOOK_GENERAL_REGS;
 	c->ret.site = (void *)st_session_address(s, &c->site);
-	c->ret.hooks = (void *)st_session_address(s, c->returns);
+	c->ret.hooks = (void *)(st_session_address(s, c->returns) | (vector ? ST_HOOKS_VECTOR : 0));
 	st_site_set_form(c, f->plan.kind == ST_KIND_BREAKPOINT ? ST_FORM_BREAKPOINT : ST_FORM_JUMP);
 	if (f->plan.kind == ST_KIND_BREAKPOINT)
 		add_trap(s, c);
@@ -348,8 +350,10 @@ const char *st_site_add_breakpoint(struct st_session *s, struct st_ctl_site *c)
 	const uint8_t *code;
 	const char *why;
 
-	if (c->form[ST_FORM_BREAKPOINT].stub)
+	if (c->form[ST_FORM_BREAKPOINT].stub) {
+		add_trap(s, c);		/* a tool may have been killed between the two */
 		return NULL;
+	}
 	code = code_at(s, c->func, c->size);
 	if (!code)
 		return "its code can't be read";

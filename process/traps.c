@@ -19,6 +19,8 @@
 
 #define TRAP_BIT (1ull << (SIGTRAP - 1))
 #define TRIES 50
+/* The C library's sigaction() goes on in a function of its own next to it. */
+#define NEAR 1024
 
 /* ctl->internal */
 enum { HOOK_SIGACTION, HOOK_SIGMASK };
@@ -154,7 +156,51 @@ static int look_at_handlers(struct st_session *s, struct st_remote *r, unsigned 
 	return ret ? fail(s, ret) : 0;
 }
 
-static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf)
+/*
+ * What the C library gives the kernel with every action on x86-64, where its handlers return to: from an action that it has
+ * installed, or by its bytes, which are the same everywhere, since unwinders know signal frames by them.
+ */
+static unsigned long find_restorer(struct st_session *s, struct st_remote *r, unsigned long buf, uint64_t caught)
+{
+#if defined(__x86_64__)
+	static const uint8_t code[] = { 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05 };
+	struct st_objects *objs;
+	struct st_action a;
+
+	for (int sig = 1; sig <= 64; sig++)
+		if (caught >> (sig - 1) & 1 && !get_action(r, buf, sig, &a) && a.flags & ST_SA_RESTORER &&
+		    a.restorer != s->ctl->trap_restorer)
+			return a.restorer;
+	if (st_session_objects(s, &objs))
+		return 0;
+	for (size_t i = 0; i < objs->n; i++) {
+		struct st_object *o = &objs->object[i];
+		size_t ranges;
+		const struct st_range *text = st_object_text(o, &ranges);
+
+		for (size_t k = 0; k < ranges && !(o->flags & ST_OBJECT_VDSO); k++) {
+			size_t len = text[k].hi - text[k].lo;
+			uint8_t *copy = malloc(len + 1), *at = NULL;
+			unsigned long found = 0;
+
+			if (copy && !st_mem_read(s->proc, text[k].lo, copy, len))
+				at = memmem(copy, len, code, sizeof(code));
+			if (at)
+				found = text[k].lo + (unsigned long)(at - copy);
+			free(copy);
+			if (found)
+				return found;
+		}
+	}
+#endif
+	(void)s;
+	(void)r;
+	(void)buf;
+	(void)caught;
+	return 0;
+}
+
+static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf, uint64_t caught)
 {
 	struct st_ctl *ctl = s->ctl;
 	struct st_trap trap;
@@ -169,6 +215,7 @@ static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf)
 	/* What a killed tool had put in is ours, and the program's is in the agent already. */
 	if (own.handler == ctl->trap_handler)
 		own = trap.action[trap.now & 1];
+	trap.restorer = own.flags & ST_SA_RESTORER ? own.restorer : find_restorer(s, r, buf, caught);
 	trap.now = 0;
 	trap.action[0] = own;
 	trap.on = 1;
@@ -215,6 +262,25 @@ static int hook_signal_functions(struct st_session *s)
 	return ret;
 }
 
+/* Is a thread in sigaction(), which it entered before our hook was there? */
+static bool somebody_asks(struct st_session *s, struct st_stop *stop)
+{
+	unsigned long hook = st_session_address(s, &s->ctl->internal[HOOK_SIGACTION]);
+	uint32_t used = st_sites_used(s);
+
+	for (uint32_t i = 0; i < used; i++) {
+		const struct st_ctl_site *c = &s->ctl->site[i];
+		struct st_range near = { c->func - NEAR, c->func + NEAR };
+
+		if (c->list[0] != hook)
+			continue;
+		for (size_t k = 0; k < st_stop_count(stop); k++)
+			if (st_scan_interrupted(st_stop_thread(stop, k), &near, 1, NULL))
+				return true;
+	}
+	return false;
+}
+
 int st_traps_begin(struct st_session *s)
 {
 	struct st_remote *r = NULL;
@@ -236,13 +302,17 @@ int st_traps_begin(struct st_session *s)
 		if (ret)
 			break;
 		look_at_masks(s, stop, &caught);
+		if (!s->no_traps && somebody_asks(s, stop)) {
+			s->no_traps = "only a breakpoint fits, and a thread is changing signal actions all the time";
+			s->traps_busy = true;
+		}
 		if (!s->no_traps)
 			ret = st_remote_begin(stop, NULL, &r, s->err);
 		if (!ret && !s->no_traps) {
 			buf = st_remote_buffer(r);
 			ret = buf ? look_at_handlers(s, r, buf, caught) : fail(s, -ENOMEM);
 			if (!ret && !s->no_traps)
-				ret = put_in(s, r, buf);
+				ret = put_in(s, r, buf, caught);
 			st_remote_end(r);
 		}
 		st_session_resume(s, stop);
