@@ -3,7 +3,8 @@
  * The frame description of `after` (engine/unwind.h): .eh_frame as x86-64 and AArch64 have it (DWARF 4, 6.4 and 2.5; LSB 10.6), with
  * two words to be filled in at run time, since there may be no relocation here: the list's address, and what code it is for.
  *
- * The frame has nothing on the stack: its CFA is sp, registers are as the function left them, and the return address is
+ * The frame has nothing on the stack. Its CFA is sp + 1, since unwinders tell frames by it, and the function whose return is pending
+ * has sp; sp itself and the other registers are as the function left them, and the return address is
  *
  *	for each thread r in the list:
  *		for each pending return e, from the newest:
@@ -28,7 +29,8 @@
 #define DW_OP_eq		0x29
 #define DW_OP_ne		0x2e
 #define DW_OP_lit0		0x30
-#define DW_OP_lit8		0x38
+#define DW_OP_lit1		0x31
+#define DW_OP_lit9		0x39
 
 .macro op code, operand
 	.byte	\code
@@ -63,18 +65,22 @@ st_unwind_table:
 	.byte	1			/* version */
 	.byte	0			/* augmentation: none, so addresses are absolute */
 	.byte	1			/* code alignment */
-	.byte	0x78			/* data alignment, -8 */
+	.byte	0x7f			/* data alignment, -1 */
 	.byte	RETURN_ADDRESS
-	.byte	0x0c, SP, 0		/* DW_CFA_def_cfa */
+	.byte	0x0c, SP, 1		/* DW_CFA_def_cfa */
+	.byte	0x14, SP, 1		/* DW_CFA_val_offset */
 	.byte	0x16, RETURN_ADDRESS	/* DW_CFA_val_expression */
 	.uleb128 .Lend - .Lbegin
 .Lbegin:					/* CFA */
+	op	DW_OP_dup			/* libgcc's DW_OP_pick does not reach the last element */
 #if defined(__x86_64__)
-	op	DW_OP_lit8
+	op	DW_OP_lit9
 	op	DW_OP_minus
 	op	DW_OP_dup
 	op	DW_OP_deref			/* key *key */
 #else
+	op	DW_OP_lit1
+	op	DW_OP_minus
 	op	DW_OP_dup			/* so that the depth is the same */
 #endif
 	.byte	DW_OP_addr
