@@ -99,7 +99,8 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		plan->why = "out of memory";
 		return;
 	}
-	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, ST_PLAN_ANY, f->isa);
+	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, ST_PLAN_ANY | (f->flags & ST_FUNC_PART ? ST_PLAN_STRICT : 0),
+			f->isa);
 }
 
 static void count(struct list *l, const struct st_plan *p)
