@@ -122,6 +122,27 @@ static void names(struct survey *s, const struct function *f, const struct st_x8
 		leads_to(s, f, little_endian(code + insn->imm, insn->imm_len) - f->func);
 }
 
+/* Does the instruction put something on top of the stack, for a ret behind it to go to? */
+static bool puts_on_top(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	uint8_t op = code[insn->opcode], modrm = insn->modrm ? code[insn->modrm] : 0;
+
+	if (insn->opcode && code[insn->opcode - 1] == 0x0f)
+		return false;
+	switch (op) {
+	case 0x50 ... 0x57: /* push */
+	case 0x68:
+	case 0x6a:
+		return true;
+	case 0x89: /* mov to (%rsp) */
+	case 0xc7:
+		return (modrm & 0xc7) == 0x04 && code[insn->modrm + 1] == 0x24;
+	case 0xff:
+		return (modrm >> 3 & 7) == 6;
+	}
+	return false;
+}
+
 /*
  * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only
  * what leads into the site counts: any two bytes can make a short branch to the first instruction.
@@ -146,6 +167,7 @@ static void survey(struct survey *s, const struct function *f, bool open)
 {
 	struct st_x86_insn insn;
 	size_t off = 0, furthest = 0;
+	bool on_top = false;
 
 	*s = (struct survey){.data = f->size};
 	while (off < f->size) {
@@ -171,8 +193,9 @@ static void survey(struct survey *s, const struct function *f, bool open)
 		/* A landing pad is there because something comes by an address. */
 		if (insn.class == ST_X86_ENDBR64)
 			leads_to(s, f, off);
-		if (insn.class == ST_X86_JMP_INDIRECT)
+		if (insn.class == ST_X86_JMP_INDIRECT || (insn.class == ST_X86_RET && on_top))
 			s->indirect = true;
+		on_top = puts_on_top(&insn, f->code + off);
 		off += len;
 		if (open && !st_x86_falls(&insn) && furthest < off && off < s->data)
 			s->data = off;
