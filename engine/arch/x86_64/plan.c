@@ -26,7 +26,7 @@ struct function {
  *
  * @found: an instruction starts at the site
  * @broken: it holds bytes that are no instruction
- * @indirect: it holds a jump whose targets its bytes don't give
+ * @indirect: it holds a jump whose targets its bytes don't give, or another part of it may
  * @data: the first offset that may be data
  * @into: offsets from the site that something leads to
  * @around: offsets from the site of instructions that branch to the site
@@ -185,6 +185,12 @@ static void survey(struct survey *s, const struct function *f, bool open)
 			size_t to = off + len + insn.rel;
 
 			branches_to(s, f, off, to, insn.class == ST_X86_CALL);
+			/*
+			 * A condition leads out of the function: to its cold part, most of the
+			 * time, which has a table perhaps, with entries for this one.
+			 */
+			if (to >= f->size && insn.class == ST_X86_JCC)
+				s->indirect = true;
 			if (to < f->size && to > furthest && insn.class != ST_X86_CALL)
 				furthest = to;
 		} else {
@@ -317,7 +323,7 @@ static bool around(const struct survey *s, const struct st_plan *plan)
 static bool strict(const struct survey *s, const struct st_plan *plan, const struct function *f,
 		   unsigned int flags)
 {
-	if (flags & ST_PLAN_STRICT)
+	if (flags & (ST_PLAN_STRICT | ST_PLAN_PART))
 		return true;
 	/* Symbols within: of the second one and those behind it @room says nothing. */
 	return f->inside && (s->indirect || (f->room < f->size && f->start + plan->len > f->room));
@@ -415,7 +421,7 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 	if (f.entry == f.size)
 		return refuse(plan, "it holds no instruction");
 	f.start = offset ? offset : f.entry;
-	f.inside = f.start != f.entry;
+	f.inside = f.start != f.entry || flags & ST_PLAN_PART;
 	plan->addr = func + f.start;
 	plan->inside = f.inside;
 	if (f.start >= f.size)
