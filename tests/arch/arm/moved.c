@@ -738,6 +738,145 @@ static void plans(void)
 	}
 }
 
+#define ANY ST_PLAN_ANY
+#define STRICT ST_PLAN_STRICT
+#define BREAKPOINT ST_PLAN_BREAKPOINT
+#define NO ST_KIND_NO
+#define JUMP ST_KIND_MOVE
+#define TRAP ST_KIND_BREAKPOINT
+
+/* The same for places anywhere, and what @flags say */
+static void plans_anywhere(void)
+{
+	/* clang-format off */
+	static const struct {
+		const char *what;
+		enum st_isa isa;
+		uint16_t code[16];
+		uint8_t size, offset, flags;
+		enum st_kind kind;
+		uint8_t len, insns, jump, it;
+	} t[] = {
+		{ "A32 b to it", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 4, 0, JUMP, 4, 1, 4, 0 },
+		{ "A32 breakpoint", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 4, BREAKPOINT, TRAP, 4, 1, 4, 0 },
+		{ "A32 within an instruction", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 2, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind a return", ST_ISA_A32, { 0xff1e, 0xe12f, 0x0000, 0xe3a0 }, 8, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind the end", ST_ISA_A32, { 0xff1e, 0xe12f }, 4, 4, ANY, NO, 0, 0, 0, 0 },
+		/* ldr r0, pool; bl; pool: */
+		{ "A32 a literal behind a call that does not return", ST_ISA_A32,
+		  { 0x0000, 0xe59f, 0x1000, 0xeb00, 0x0000, 0xe3a0 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind a call", ST_ISA_A32, { 0x0000, 0xe3a0, 0x1000, 0xeb00, 0x0000, 0xe3a0 }, 12, 8, ANY, JUMP, 4, 1, 4, 0 },
+		/* ldrex r1, [r0]; add; strex r2, r1, [r0]; cmp; bne; bx lr */
+		{ "A32 ldrex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa, 0x1aff,
+		  0xff1e, 0xe12f }, 24, 0, ANY, JUMP, 4, 1, 4, 0 },
+		{ "A32 between ldrex and strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352,
+		  0xfffa, 0x1aff, 0xff1e, 0xe12f }, 24, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa, 0x1aff,
+		  0xff1e, 0xe12f }, 24, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa,
+		  0x1aff, 0xff1e, 0xe12f }, 24, 12, ANY, JUMP, 4, 1, 4, 0 },
+		/* cmp r0, #1; addls pc, pc, r0, lsl #2; bx lr; b 1f; b 1f; 1: mov */
+		{ "A32 through a table", ST_ISA_A32, { 0x0001, 0xe350, 0xf100, 0x908f, 0xff1e, 0xe12f, 0x0000, 0xea00, 0xffff,
+		  0xeaff, 0x0000, 0xe3a0, 0xff1e, 0xe12f }, 28, 20, ANY, JUMP, 4, 1, 4, 0 },
+		{ "A32 a table without a length", ST_ISA_A32, { 0x0001, 0xe150, 0xf100, 0x908f, 0xff1e, 0xe12f, 0x0000, 0xea00,
+		  0xffff, 0xeaff, 0x0000, 0xe3a0, 0xff1e, 0xe12f }, 28, 20, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 two", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, 0, JUMP, 4, 2, 4, 0 },
+		{ "T32 two, strict", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, STRICT, NO, 0, 0, 0, 0 },
+		{ "T32 two, strict or a breakpoint", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, STRICT | ANY, TRAP, 2,
+		  1, 2, 0 },
+		{ "T32 two at the entry, strict", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 0, STRICT | ANY, TRAP, 2, 1,
+		  2, 0 },
+		{ "T32 one of 32 bits, strict", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 2, STRICT, JUMP, 4, 1, 4, 0 },
+		{ "T32 one of 32 bits, breakpoint", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 2, BREAKPOINT, TRAP, 4, 1,
+		  2, 0 },
+		{ "T32 within an instruction", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 last", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 6, ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 last, by a jump", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 6, 0, NO, 0, 0, 0, 0 },
+		{ "T32 a loop to the second", ST_ISA_T32, { 0x2000, 0x3001, 0x2805, 0xd1fc, 0x4770 }, 10, 0, ANY, TRAP, 2, 1, 2,
+		  0 },
+		{ "T32 call first", ST_ISA_T32, { 0x2000, 0x4798, 0xbf00, 0x4770 }, 8, 2, ANY, TRAP, 2, 1, 2, 0 },
+		/* cmp; it eq; addeq.w; bx lr */
+		{ "T32 IT block", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 2, STRICT, JUMP, 6, 2, 4, 0 },
+		{ "T32 IT, breakpoint", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 2, BREAKPOINT, NO, 0, 0, 0,
+		  0 },
+		{ "T32 in an IT block", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 4, ANY, TRAP, 4, 1, 4, 1 },
+		{ "T32 in an IT block, 16 bits", ST_ISA_T32, { 0x2800, 0xbf18, 0x3001, 0x4770 }, 8, 4, ANY, TRAP, 2, 1, 2, 2 },
+		{ "T32 first of two in an IT block", ST_ISA_T32, { 0x2800, 0xbf0c, 0x3001, 0x3002, 0x4770 }, 10, 4, ANY, NO, 0,
+		  0, 0, 0 },
+		{ "T32 second of two in an IT block", ST_ISA_T32, { 0x2800, 0xbf0c, 0x3001, 0x3002, 0x4770 }, 10, 6, ANY, TRAP, 2,
+		  1, 2, 2 },
+		/* cmp r0, #1; bhi; tbb [pc, r0]; bytes; movs; bx lr */
+		{ "T32 through a table", ST_ISA_T32, { 0x2801, 0xd804, 0xe8df, 0xf000, 0x0201, 0x3001, 0x3002, 0x4770 }, 16, 12,
+		  ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 a table", ST_ISA_T32, { 0x2801, 0xd804, 0xe8df, 0xf000, 0x0201, 0x3001, 0x3002, 0x4770 }, 16, 8, ANY, NO,
+		  0, 0, 0, 0 },
+		{ "T32 a literal", ST_ISA_T32, { 0x4801, 0x4770, 0xbf00, 0xbf00, 0x2000, 0x3001 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 a literal, zero, behind a call that does not return", ST_ISA_T32,
+		  { 0x4801, 0xf001, 0xf800, 0xbf00, 0x0000, 0x0000 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 a Thumb-1 table behind a call", ST_ISA_T32, { 0x2801, 0xd804, 0xf001, 0xf800, 0x0201, 0x3001, 0x3002,
+		  0x4770 }, 16, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 orr r3, #1; bx r3", ST_ISA_T32, { 0x2000, 0x3001, 0xf043, 0x0301, 0x4718 }, 10, 0, 0, NO, 0, 0, 0, 0 },
+		{ "T32 pop {lr}; bx r3", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0xe8bd, 0x4010, 0x4718 }, 12, 2, 0, JUMP, 4, 2, 4,
+		  0 },
+		{ "T32 bx r3", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0x3001, 0x4718 }, 10, 2, ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 udf", ST_ISA_T32, { 0xb510, 0xde00, 0x3001, 0x3001, 0x4718 }, 10, 2, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 code that is not known", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0xba80, 0x4718 }, 10, 2, ANY, NO, 0, 0, 0,
+		  0 },
+	};
+	/* clang-format on */
+	struct st_plan plan;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		int ret = st_arch_plan_at(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size, t[i].size, t[i].offset,
+					  t[i].flags, t[i].isa);
+
+		if (plan.kind == t[i].kind && !ret == (plan.kind != NO) &&
+		    (ret ? plan.why != NULL
+			 : plan.len == t[i].len && plan.insns == t[i].insns && plan.jump == t[i].jump && plan.it == t[i].it)) {
+			passed++;
+			continue;
+		}
+		printf("FAIL: plan of %s: kind %d len %u insns %u jump %u it %u %s\n", t[i].what, plan.kind, plan.len,
+		       plan.insns, plan.jump, plan.it, plan.why ? plan.why : "");
+		failed++;
+	}
+}
+
+/* A branch from another function into what a jump displaces */
+static void sweeps(void)
+{
+	static const struct {
+		uint16_t code[12];
+		bool refused;
+	} t[] = {
+		/* what is, or is not, a branch to the second instruction of the first function, whose end is at 6 */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffb}, true},	 /* b.w */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffa}, false}, /* to the first */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xe7fb}, true},		 /* b.n */
+		{{0x2000, 0x3001, 0x4770, 0xf000, 0xe7fb}, true},		 /* behind what ends with a word */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf000, 0xe7fa}, false}, /* the second half of blx */
+		{{0x2000, 0xe7fe, 0x4770}, false},			 /* its own */
+	};
+	struct st_plan plan, *list = &plan;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		size_t n;
+
+		st_arch_plan(&plan, (const uint8_t *)t[i].code, FUNC, 6, 6, ST_ISA_T32);
+		plan.kind = JUMP;
+		plan.why = NULL;
+		n = st_arch_sweep(&list, 1, (const uint8_t *)t[i].code, FUNC, sizeof(t[i].code));
+		if (n == t[i].refused && (plan.kind == NO) == t[i].refused && !plan.why == !t[i].refused) {
+			passed++;
+			continue;
+		}
+		printf("FAIL: sweep %u: %zu refused\n", i, n);
+		failed++;
+	}
+}
+
 /* Jumps and veneers, run: to the very ends of their reach, and not beyond */
 static void jumps(void)
 {
@@ -834,8 +973,10 @@ int main(int argc, char **argv)
 	}
 	it_breakpoints(rounds * 10);
 	plans();
+	plans_anywhere();
+	sweeps();
 	jumps();
-	printf("%u rows: %u compared, %u refused\n", rows, rows_hit, rows_refused);
+	printf("%u rows of the decoding tables hit: %u compared, %u refused\n", rows, rows_hit, rows_refused);
 	if (rows != rows_hit + rows_refused) {
 		printf("FAIL: not every row was hit\n");
 		failed++;
