@@ -26,6 +26,7 @@ struct st_generator {
 	Dwarf_Die unit, function;
 	Dwarf_Addr pc, entry;		/* of the place; where the function begins */
 	Dwarf_Addr body;		/* where its frame is set up; 0: not known */
+	unsigned int unevaluated;	/* in the operand of sizeof: only types matter */
 	unsigned int fence;		/* instructions before this one stay as they are: a jump leads behind them */
 	char *err;
 };

@@ -503,9 +503,9 @@ static unsigned int find_scopes(struct st_generator *g, Dwarf_Die scopes[SCOPES_
 /* Places a variable's value on the stack. */
 static int use_variable(struct st_generator *g, Dwarf_Die *die, const char *name, bool parameter, struct value *v)
 {
-	enum st_where where;
+	enum st_where where = ST_WHERE_MEMORY;
 	struct shape s;
-	int ret = st_gen_variable(g, die, name, parameter, &where);
+	int ret = g->unevaluated ? 0 : st_gen_variable(g, die, name, parameter, &where);
 
 	if (ret)
 		return ret;
@@ -1193,8 +1193,9 @@ static int size_operator(struct st_generator *g, const struct st_expr_node *n, s
 	int ret;
 
 	if (n->a) {
+		g->unevaluated++;
 		ret = generate(g, n->a, v);
-		/* The operand is not evaluated. */
+		g->unevaluated--;
 		g->arg->nops = ops;
 		t = v->type;
 		if (ret && n->name)

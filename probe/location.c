@@ -454,13 +454,15 @@ static bool agrees(struct st_generator *g, Dwarf_Die *die, unsigned int reg)
 	       dwarf_regs[ops->atom - DW_OP_reg0] == reg;
 }
 
-/* The parameter's register, by the calling convention, if all before it are of the simple kinds. */
+/*
+ * The parameter's register, or its word of the stack, by the calling convention, if all before it are of the simple kinds. Vector
+ * registers are enough for eight of them.
+ */
 static int push_by_convention(struct location *l, Dwarf_Die *wanted)
 {
 	static const char why[] = "its place is not set up where the function begins; probe behind that";
 	struct st_generator *g = l->g;
-	unsigned int next = 0, reg;
-	bool floats = false;
+	unsigned int next = 0, floats = 0, reg;
 	Dwarf_Die die;
 
 	if (hidden_argument(g))
@@ -478,7 +480,9 @@ static int push_by_convention(struct location *l, Dwarf_Die *wanted)
 		if (!dwarf_attr_integrate(&die, DW_AT_type, &attr) || !dwarf_formref_die(&attr, &type))
 			return refuse(l, why);
 		class = st_type_class(&type, &size);
-		floats |= class == ST_CLASS_FLOAT;
+		floats += class == ST_CLASS_FLOAT;
+		if (floats > 8)
+			return refuse(l, why);
 		if (class == ST_CLASS_OTHER || size > WORD || (WORD == 4 && floats))
 			return refuse(l, why);
 		if (class == ST_CLASS_FLOAT) {
@@ -486,8 +490,15 @@ static int push_by_convention(struct location *l, Dwarf_Die *wanted)
 				return refuse(l, "it is in a floating-point or vector register");
 			continue;
 		}
-		if (next == st_spec_native->nargs)
-			return refuse(l, why);
+		if (next >= st_spec_native->nargs) {
+			if (dwarf_dieoffset(&die) != dwarf_dieoffset(wanted)) {
+				next++;
+				continue;
+			}
+			l->where = ST_WHERE_MEMORY;
+			return st_gen(g, ST_OP_REG, 0, st_spec_native->sp, 0) ?:
+			       st_gen(g, ST_OP_ADDI, 0, 0, (int64_t)((next - st_spec_native->nargs + st_spec_native->stack_args) * WORD));
+		}
 		reg = st_spec_native->args[next++];
 		if (!agrees(g, &die, reg))
 			return refuse(l, why);
@@ -500,6 +511,35 @@ static int push_by_convention(struct location *l, Dwarf_Die *wanted)
 }
 
 /* ---- variables */
+
+/*
+ * LLVM (14 does) forgets to say that the value has been put onto the stack, and describes its address there as the value. The address
+ * of a frame's slot is a plausible value of a pointer only.
+ */
+static bool forgotten_load(struct st_generator *g, Dwarf_Die *die, const Dwarf_Op *ops, size_t n)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Op *base;
+	bool frame = false;
+	size_t i, len;
+	Dwarf_Die type;
+	int pointer = -1;
+
+	if (dwarf_attr_integrate(&g->function, DW_AT_frame_base, &attr) &&
+	    dwarf_getlocation_addr(&attr, g->pc, &base, &len, 1) == 1 && len == 1 && base->atom >= DW_OP_reg0 &&
+	    base->atom <= DW_OP_reg31)
+		pointer = base->atom - DW_OP_reg0;
+	for (i = 0; i < n; i++) {
+		int reg = ops[i].atom >= DW_OP_breg0 && ops[i].atom < DW_OP_breg0 + (int)sizeof(dwarf_regs) ? ops[i].atom - DW_OP_breg0 : -1;
+
+		if (ops[i].atom == DW_OP_deref || ops[i].atom == DW_OP_deref_size)
+			return false;
+		frame |= ops[i].atom == DW_OP_fbreg || (reg >= 0 && (reg == pointer || dwarf_regs[reg] == st_spec_native->sp));
+	}
+	if (!frame || !dwarf_attr_integrate(die, DW_AT_type, &attr) || !dwarf_formref_die(&attr, &type))
+		return false;
+	return dwarf_peel_type(&type, &type) || dwarf_tag(&type) != DW_TAG_pointer_type;
+}
 
 static int push_constant(struct location *l, Dwarf_Attribute *attr)
 {
@@ -545,6 +585,8 @@ int st_gen_variable(struct st_generator *g, Dwarf_Die *die, const char *name, bo
 			return st_gen_fail(g, -ENODATA, "%.60s has no value where the function begins", name);
 	} else {
 		ret = push_operations(&l, ops, n);
+		if (!ret && l.where == ST_WHERE_VALUE && n > 1 && forgotten_load(g, die, ops, n))
+			return refuse(&l, "the debug information is wrong about it");
 	}
 	*where = l.where;
 	return ret;
