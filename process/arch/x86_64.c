@@ -218,10 +218,8 @@ unsigned long st_arch_thread_pointer(pid_t tid)
 #define UC_STRICT_RESTORE_SS 4
 
 /* uapi/asm/sigcontext.h: in the unused bytes of the FXSAVE image, and behind the XSAVE image. */
-#ifndef FP_XSTATE_MAGIC1
 #define FP_XSTATE_MAGIC1 0x46505853u
 #define FP_XSTATE_MAGIC2 0x46505845u
-#endif
 #define SW_RESERVED 464
 
 struct sw_bytes {
