@@ -22,7 +22,7 @@ struct iov {
  * frame, or the return address, lies on it. On ARM and AArch64 nothing needs to lie at sp itself,
  * so a page that begins there is not known to be mapped.
  */
-static inline bool on_stack_page(const struct st_hit *hit, unsigned long addr, unsigned long len)
+static inline bool on_stack_page(const struct st_agent_hit *hit, unsigned long addr, unsigned long len)
 {
 #if defined(__x86_64__)
 	unsigned long known = hit->sp;
@@ -46,7 +46,7 @@ static inline void copy(uint8_t *to, unsigned long from, unsigned long len)
  * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end
  * of a page is taken also if the next page is missing (a string may end there).
  */
-static unsigned long read_memory(const struct st_hit *hit, void *to, unsigned long addr,
+static unsigned long read_memory(const struct st_agent_hit *hit, void *to, unsigned long addr,
 				 unsigned long len)
 {
 	struct iov local = { (unsigned long)to, len };
@@ -73,7 +73,7 @@ static unsigned long read_memory(const struct st_hit *hit, void *to, unsigned lo
 }
 
 /* The text at an address, without its NUL. Returns its length, or -1 if there is none. */
-static int read_text(const struct st_hit *hit, uint8_t *to, unsigned long addr, unsigned int limit)
+static int read_text(const struct st_agent_hit *hit, uint8_t *to, unsigned long addr, unsigned int limit)
 {
 	unsigned long len = read_memory(hit, to, addr, limit), i;
 
@@ -143,13 +143,13 @@ static uint64_t division(unsigned int op, uint64_t n, uint64_t d)
 }
 
 /* A character of a pattern; 0 behind its end. */
-static inline uint8_t pattern_at(const struct st_hit *hit, unsigned int at)
+static inline uint8_t pattern_at(const struct st_agent_hit *hit, unsigned int at)
 {
 	return at < ST_TEXT_MAX ? (uint8_t)*(volatile const char *)&hit->code->text[at] : 0;
 }
 
 /* Does c match the one element of a pattern at *at? Sets *at behind it. [ ] is a class, \ takes a character as it is. */
-static bool match_one(const struct st_hit *hit, unsigned int *at, uint8_t c)
+static bool match_one(const struct st_agent_hit *hit, unsigned int *at, uint8_t c)
 {
 	uint8_t p = pattern_at(hit, (*at)++), lo, hi;
 	bool in = false, not;
@@ -177,7 +177,7 @@ static bool match_one(const struct st_hit *hit, unsigned int *at, uint8_t c)
 	return in != not;
 }
 
-static bool match(const struct st_hit *hit, unsigned int pattern, const uint8_t *text, int len)
+static bool match(const struct st_agent_hit *hit, unsigned int pattern, const uint8_t *text, int len)
 {
 	unsigned int p = pattern, again = 0, next;
 	bool star = false;
@@ -269,7 +269,7 @@ static bool binary(unsigned int op, uint64_t b, uint64_t a, uint64_t *v)
 }
 
 /* What takes one value and gives one. */
-static bool unary(const struct st_hit *hit, const struct st_op *op, uint64_t *v)
+static bool unary(const struct st_agent_hit *hit, const struct st_op *op, uint64_t *v)
 {
 	uint8_t buf[ST_STRING_MAX + 1];
 	unsigned int size = op->size;
@@ -315,7 +315,7 @@ static bool unary(const struct st_hit *hit, const struct st_op *op, uint64_t *v)
 	}
 }
 
-static bool thread_name_matches(const struct st_hit *hit, unsigned int pattern, uint64_t *v)
+static bool thread_name_matches(const struct st_agent_hit *hit, unsigned int pattern, uint64_t *v)
 {
 	uint8_t name[COMM_SIZE];
 	int len;
@@ -329,7 +329,7 @@ static bool thread_name_matches(const struct st_hit *hit, unsigned int pattern, 
 }
 
 /* What takes nothing and gives a value. */
-static bool push(const struct st_hit *hit, const struct st_op *op, uint64_t *v)
+static bool push(const struct st_agent_hit *hit, const struct st_op *op, uint64_t *v)
 {
 	switch (op->op) {
 	case ST_OP_IMM:
@@ -354,7 +354,7 @@ static bool push(const struct st_hit *hit, const struct st_op *op, uint64_t *v)
 	}
 }
 
-bool st_fetch_run(const struct st_hit *hit, struct st_program program, uint64_t *value)
+bool st_fetch_run(const struct st_agent_hit *hit, struct st_program program, uint64_t *value)
 {
 	uint32_t pc = program.first, end = pc + program.ops;
 	uint64_t stack[ST_STACK_MAX];
@@ -419,7 +419,7 @@ bool st_fetch_run(const struct st_hit *hit, struct st_program program, uint64_t 
 }
 
 /* A text into the record. Returns the bytes it took, 0 if there is none. */
-static uint32_t record_text(const struct st_hit *hit, uint8_t *out, unsigned long addr, unsigned int limit)
+static uint32_t record_text(const struct st_agent_hit *hit, uint8_t *out, unsigned long addr, unsigned int limit)
 {
 	int len = read_text(hit, out + 2, addr, limit);
 	uint32_t i, room;
@@ -434,7 +434,7 @@ static uint32_t record_text(const struct st_hit *hit, uint8_t *out, unsigned lon
 }
 
 /* An array of pointers to texts. One that can't be read is a fault of its own. */
-static uint32_t record_texts(const struct st_hit *hit, const struct st_fetch *f, uint8_t *out, unsigned long addr)
+static uint32_t record_texts(const struct st_agent_hit *hit, const struct st_fetch *f, uint8_t *out, unsigned long addr)
 {
 	uint32_t used = 0, i, len, count = f->count;
 
@@ -453,7 +453,7 @@ static uint32_t record_texts(const struct st_hit *hit, const struct st_fetch *f,
 	return used;
 }
 
-uint32_t st_fetch_value(const struct st_hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault)
+uint32_t st_fetch_value(const struct st_agent_hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault)
 {
 	uint32_t count = f->count, size = f->size, i, len;
 	uint64_t value = 0, *val = (uint64_t *)out;

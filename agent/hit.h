@@ -7,7 +7,7 @@
 
 #include <agent/ctl.h>
 
-struct st_hit {
+struct st_agent_hit {
 	struct st_ctl *ctl;
 	const struct st_ctl_code *code;
 	const unsigned long *regs;	/* struct st_regs as words */
@@ -24,7 +24,7 @@ struct st_hit {
  *
  * Return: false if it read what can't be read, or is damaged.
  */
-bool st_fetch_run(const struct st_hit *hit, struct st_program program, uint64_t *value);
+bool st_fetch_run(const struct st_agent_hit *hit, struct st_program program, uint64_t *value);
 
 /**
  * st_fetch_value() - evaluate a fetch into the record
@@ -33,6 +33,6 @@ bool st_fetch_run(const struct st_hit *hit, struct st_program program, uint64_t 
  *
  * Return: the bytes that it took, a multiple of 8, at most st_fetch_room().
  */
-uint32_t st_fetch_value(const struct st_hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault);
+uint32_t st_fetch_value(const struct st_agent_hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault);
 
 #endif

@@ -178,7 +178,7 @@ static inline void count(struct st_ctl *ctl, struct st_ctl_probe *probe)
 }
 
 /* The power of two below a value. */
-static void add_to_histogram(const struct st_hit *hit, const struct st_ctl_probe *probe)
+static void add_to_histogram(const struct st_agent_hit *hit, const struct st_ctl_probe *probe)
 {
 	struct st_ctl_code *code = (struct st_ctl_code *)hit->code;
 	unsigned int i = ST_HIST_FAULT;
@@ -239,7 +239,7 @@ static inline void record_registers(struct st_ctl *ctl, const struct st_ctl_prob
 	__atomic_store_n(&rec->size, room, __ATOMIC_RELEASE);
 }
 
-static void record(const struct st_hit *hit, const struct st_ctl_probe *probe, unsigned long ip, unsigned long parent_ip)
+static void record(const struct st_agent_hit *hit, const struct st_ctl_probe *probe, unsigned long ip, unsigned long parent_ip)
 {
 	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec), faults = 0, i;
 	struct st_ring *ring = &hit->ctl->ring;
@@ -276,7 +276,7 @@ static void record(const struct st_hit *hit, const struct st_ctl_probe *probe, u
 static __attribute__((noinline)) void slow_hit(struct st_ctl *ctl, struct st_ctl_probe *probe, struct st_regs *regs,
 					       unsigned long ip, unsigned long parent_ip)
 {
-	struct st_hit hit;
+	struct st_agent_hit hit;
 	uint64_t v;
 
 	if (probe->index >= ST_PROBES_MAX)

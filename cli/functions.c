@@ -100,7 +100,8 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		plan->why = "out of memory";
 		return;
 	}
-	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, l->flags, f->isa);
+	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, l->flags | (f->flags & ST_FUNC_PART ? ST_PLAN_STRICT : 0),
+			f->isa);
 }
 
 static void count(struct list *l, const struct st_plan *p)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include "compile.h"
 #include "dwarf.h"
 
@@ -56,7 +55,7 @@ static int open_dwarf(struct compiler *c, unsigned long addr)
 	st_dwarf_close(c->dwarf);
 	c->dwarf = NULL;
 	c->object = obj;
-	return st_dwarf_open(obj, &c->dwarf, c->err);
+	return st_dwarf_open(c->objs, obj, &c->dwarf, c->err);
 }
 
 /* The same program in all places, or none. */
@@ -92,25 +91,6 @@ static int compile_expression(struct compiler *c, struct st_spec_arg *arg)
 
 /* ---- symbols ---- */
 
-/* Of a variable of each thread: its distance from the thread pointer, if that is the same in all threads from the start. */
-static int thread_offset(struct compiler *c, const struct st_object *obj, const struct st_symbol *sym, int64_t *offset)
-{
-	unsigned long size, align;
-
-	if (!(obj->flags & ST_OBJECT_EXE) || !st_object_tls(obj, &size, &align))
-		return fail(c, -ENOTSUP,
-			    "@%.100s is a variable of each thread, in a library; only those of the program itself can be fetched",
-			    sym->name);
-	/* ELF Handling For Thread-Local Storage, 3: the program's block is the first next to the thread pointer. */
-#if defined(__x86_64__)
-	*offset = (int64_t)sym->addr - (int64_t)((size + align - 1) & -align);
-#else
-	*offset = (int64_t)sym->addr + (int64_t)((2 * sizeof(long) + align - 1) & -align);
-	(void)size;
-#endif
-	return 0;
-}
-
 /*
  * The address of @SYM: as the dynamic loader would, then any object that has it, the program first.
  */
@@ -134,9 +114,11 @@ static int resolve_symbol(struct compiler *c, struct st_spec_arg *arg)
 		return fail(c, -ENOENT, several ? "the process has several local symbols %.100s" :
 			    "the process has no symbol %.100s", arg->symbol);
 	if (sym.type == STT_TLS) {
-		ret = thread_offset(c, obj, &sym, &offset);
-		if (ret)
-			return ret;
+		if (!st_object_tls(obj, &offset))
+			return fail(c, -ENOTSUP,
+				    "@%.100s is a variable of each thread, in a library; only those of the program itself can be fetched",
+				    arg->symbol);
+		offset += (int64_t)sym.addr;
 		arg->op[0].op = ST_OP_TP;
 	} else {
 		offset = (int64_t)sym.addr;

@@ -20,7 +20,7 @@ struct st_dwarf;
  *
  * Return: 0, -ENOENT when there is none, or another negative errno; with a sentence in @err.
  */
-int st_dwarf_open(struct st_object *obj, struct st_dwarf **dw, char err[ST_ERR_MAX]);
+int st_dwarf_open(struct st_objects *objs, struct st_object *obj, struct st_dwarf **dw, char err[ST_ERR_MAX]);
 void st_dwarf_close(struct st_dwarf *dw);
 
 /**

@@ -492,7 +492,9 @@ static const char *variable_end(struct span s)
 {
 	const char *p = s.p + 1;
 
-	while (p < s.end && (is_name_start(*p) || is_digit(*p) || *p == '*'))
+	if (is(s, "$arg*"))
+		return s.end;
+	while (p < s.end && (is_name_start(*p) || is_digit(*p)))
 		p++;
 	return p;
 }

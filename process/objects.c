@@ -565,19 +565,26 @@ int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t
 	return -EFAULT;
 }
 
-bool st_object_tls(const struct st_object *obj, unsigned long *size, unsigned long *align)
+bool st_object_tls(const struct st_object *obj, int64_t *offset)
 {
 	const struct st_object_priv *priv = obj->priv;
 	size_t i;
 
-	for (i = 0; priv->phdr && i < priv->ehdr.e_phnum; i++) {
+	for (i = 0; obj->flags & ST_OBJECT_EXE && priv->phdr && i < priv->ehdr.e_phnum; i++) {
 		const ElfW(Phdr) *ph = &priv->phdr[i];
+		unsigned long align = ph->p_align ? ph->p_align : 1;
 
 		if (ph->p_type != PT_TLS)
 			continue;
-		*size = ph->p_memsz;
-		*align = ph->p_align ? ph->p_align : 1;
-		return !(*align & (*align - 1)) && !(ph->p_vaddr & (*align - 1));
+		if (align & (align - 1) || ph->p_vaddr & (align - 1))
+			return false;
+		/* ELF Handling For Thread-Local Storage, 3: below the thread pointer (variant II), or above two words. */
+#if defined(__x86_64__)
+		*offset = -(int64_t)((ph->p_memsz + align - 1) & -align);
+#else
+		*offset = (int64_t)((2 * sizeof(long) + align - 1) & -align);
+#endif
+		return true;
 	}
 	return false;
 }

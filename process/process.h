@@ -21,7 +21,6 @@
 #ifndef ST_PROCESS_H
 #define ST_PROCESS_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -335,8 +334,11 @@ const struct st_range *st_object_text(struct st_object *obj, size_t *n);
  */
 int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t len);
 
-/* Size and alignment of its block of thread-local variables. False: it has none, or one that does not begin aligned. */
-bool st_object_tls(const struct st_object *obj, unsigned long *size, unsigned long *align);
+/*
+ * Where the block of thread-local variables lies: the same distance from every thread's pointer, for the program itself. False: it
+ * is a library, or has none, or one that does not begin aligned.
+ */
+bool st_object_tls(const struct st_object *obj, int64_t *offset);
 
 /* A file descriptor of the object's file, or -1. It stays the object's. */
 int st_object_fd(const struct st_object *obj);

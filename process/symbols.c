@@ -6,6 +6,7 @@
  * those that .eh_frame describes (frames.c). The file may be damaged: libelf checks what it hands
  * out, the rest is checked here.
  */
+#include "process/arch/arch.h"
 #include "process/symbols.h"
 #include "process/debugfile.h"
 #include "process/frames.h"
@@ -632,6 +633,45 @@ static bool is_part(const char *name)
 	return cold && (!cold[5] || cold[5] == '.');
 }
 
+static int range_order(const void *a, const void *b);
+
+/*
+ * Which of the pieces are functions: those that are called from somewhere in the object. The others are functions that are only called
+ * by pointers, and pieces of functions. @called: set for each piece, which are sorted.
+ */
+static void find_calls(struct reader *r, bool *called)
+{
+	size_t i;
+
+	for (i = 0; i < r->nframe; i++) {
+		unsigned long at = r->frame[i].lo, target;
+		size_t len = r->frame[i].hi - at, done, one;
+		uint8_t *code = len < 1ul << 24 ? malloc(len) : NULL;
+
+		/* Not memory: we may have changed it. */
+		if (code && st_object_bytes(r->obj, at, code, len))
+			len = 0;
+		for (done = 0; code && done < len; done += one) {
+			size_t lo = 0, hi = r->nframe;
+
+			one = st_arch_insn(code + done, len - done, at + done, &target);
+			if (!one)
+				break;
+			while (target && lo < hi) {
+				size_t mid = (lo + hi) / 2;
+
+				if (r->frame[mid].lo < target)
+					lo = mid + 1;
+				else
+					hi = mid;
+			}
+			if (target && lo < r->nframe && r->frame[lo].lo == target)
+				called[lo] = true;
+		}
+		free(code);
+	}
+}
+
 /*
  * Code that a frame describes and no symbol names, behind the functions that have one (which are
  * sorted). A frame may be a function, or a piece of one.
@@ -640,9 +680,14 @@ static size_t add_nameless(struct reader *r, size_t named)
 {
 	struct st_object_priv *priv = r->obj->priv;
 	struct st_func *func = priv->func;
+	bool *called = calloc(r->nframe + 1, sizeof(*called));
 	size_t i, n = named;
 
-	for (i = 0; i < r->nframe; i++) {
+	if (r->nframe)
+		qsort(r->frame, r->nframe, sizeof(*r->frame), range_order);
+	if (called && r->nframe)
+		find_calls(r, called);
+	for (i = 0; i < r->nframe && called; i++) {
 		unsigned long addr = r->frame[i].lo, size = r->frame[i].hi - addr;
 		const struct st_range *text = in_ranges(priv->text, priv->ntext, addr);
 		size_t lo = 0, hi = named;
@@ -674,12 +719,13 @@ static size_t add_nameless(struct reader *r, size_t named)
 			.addr = addr,
 			.size = size,
 			.isa = ST_ISA_NATIVE,
-			.flags = ST_FUNC_NONAME | ST_FUNC_PART | ST_FUNC_LOCAL,
+			.flags = ST_FUNC_NONAME | ST_FUNC_LOCAL | (called[i] ? 0 : ST_FUNC_PART),
 			.object = r->obj,
 		};
 		r->failed |= !func[n].name;
 		n += func[n].name != NULL;
 	}
+	free(called);
 	return n;
 }
 

@@ -4,6 +4,7 @@
  * handler (arch/x86/kernel/signal_64.c), so that its rt_sigreturn takes it.
  */
 #include "process/arch/arch.h"
+#include "engine/arch/x86_64/decode.h"
 #include <cpuid.h>
 #include <elf.h>
 #include <stdlib.h>
@@ -217,10 +218,8 @@ unsigned long st_arch_thread_pointer(pid_t tid)
 #define UC_STRICT_RESTORE_SS 4
 
 /* uapi/asm/sigcontext.h: in the unused bytes of the FXSAVE image, and behind the XSAVE image. */
-#ifndef FP_XSTATE_MAGIC1
 #define FP_XSTATE_MAGIC1 0x46505853u
 #define FP_XSTATE_MAGIC2 0x46505845u
-#endif
 #define SW_RESERVED 464
 
 struct sw_bytes {
@@ -433,4 +432,16 @@ enum st_reloc st_arch_reloc(unsigned int type, const char **why)
 	}
 	*why = "it has a relocation of an unknown type";
 	return ST_RELOC_REFUSED;
+}
+
+size_t st_arch_insn(const uint8_t *code, size_t len, unsigned long addr, unsigned long *target)
+{
+	struct st_x86_insn insn;
+
+	*target = 0;
+	if (st_x86_decode(&insn, code, len) < 0)
+		return 0;
+	if (insn.class == ST_X86_CALL)
+		*target = addr + insn.len + (unsigned long)(long)insn.rel;
+	return insn.len;
 }
