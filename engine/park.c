@@ -176,30 +176,41 @@ bool st_blocked_somewhere(int sig)
 }
 
 /*
- * Under qemu-user /proc/self/task also lists a thread of QEMU's own, which runs none of the program and blocks all signals. An
- * ARM process that sees the cpuinfo of an x86 machine is there.
+ * Under qemu-user /proc/self/task also lists a thread of QEMU's own, which runs none of the program and blocks all signals. It is
+ * the first that QEMU starts, also after a fork, and the kernel lists threads in that order. That a thread blocks the signal says
+ * little: those of the program do, too, for as long as QEMU starts them or works on some of their system calls. An ARM process
+ * that sees the cpuinfo of an x86 machine is there.
  */
-static bool belongs_to_qemu(int tid)
+static int qemus_thread;	/* 0: there is none */
+
+#if !defined(__x86_64__)
+static int first_but_main(int tid, void *arg)
 {
-#if defined(__x86_64__)
-	(void)tid;
-	return false;
-#else
+	return tid == *(int *)arg ? 0 : tid;
+}
+
+static void find_qemus_thread(void)
+{
 	static int emulated = -1;
+	int pid = (int)st_syscall0(__NR_getpid), tid;
 
 	if (emulated < 0)
 		emulated = read_file("/proc/cpuinfo", buffer, 4096) > 0 && strstr(buffer, "vendor_id");
-	return emulated && blocks(tid, &signal_number) > 0;
-#endif
+	tid = emulated ? each_thread(first_but_main, &pid) : 0;
+	qemus_thread = tid > 0 && blocks(tid, &signal_number) > 0 ? tid : 0;
 }
+#else
+static void find_qemus_thread(void)
+{
+}
+#endif
 
 static int signal_one(int tid, void *arg)
 {
 	int *news = arg;
 
-	if (belongs_to_qemu(tid))
+	if (tid == qemus_thread)
 		return 0;
-
 	for (int i = 0; i < count; i++)
 		if (parked[i].tid == tid)
 			return 0;
@@ -250,6 +261,7 @@ int st_park(void)
 	if (ret)
 		return ret;
 	keep_to_ourselves(true);
+	find_qemus_thread();
 	__atomic_store_n(&count, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 	do {
