@@ -24,6 +24,7 @@
 #include <engine/island.h>
 #include <engine/objects.h>
 #include <engine/park.h>
+#include <engine/return.h>
 #include <engine/site.h>
 #include <engine/thread.h>
 #include <engine/wait.h>
@@ -39,6 +40,7 @@ struct record {
 	struct record *next;		/* of the same hash */
 	struct st_plan plan;
 	unsigned long stub;		/* as a jump has it: with Thumb bit */
+	unsigned long path, after;	/* see struct st_return */
 	uint16_t map[ST_INSNS_MAX];
 	uint8_t jump[ST_JUMP_MAX];
 	unsigned int hooks;		/* in site.hooks */
@@ -385,6 +387,7 @@ static struct record *make_record(struct want *w)
 	stub.buf = code;
 	stub.site = (unsigned long)&r->site;
 	stub.entry = (unsigned long)st_entry;
+	stub.ret = (unsigned long)st_return;
 	r->stub = stub.at | (w->isa == ST_ISA_T32);
 	ret = st_arch_stub(&r->plan, &stub);
 	if (!ret)
@@ -397,6 +400,8 @@ static struct record *make_record(struct want *w)
 	}
 	st_island_commit(write, code, stub.size, ST_STUB_MAX);
 	memcpy(r->map, stub.map, sizeof(r->map));
+	r->path = stub.path ? stub.at + stub.path : 0;
+	r->after = stub.after ? (stub.at + stub.after) | (w->isa == ST_ISA_T32) : 0;
 	r->site.dispatch = st_dispatch_general;
 	r->site.func = w->addr;
 	r->site.resume = (stub.at + stub.resume) | (w->isa == ST_ISA_T32);
@@ -757,6 +762,21 @@ int st_hook_refused(const struct st_hook *hook, unsigned int i, unsigned long *f
 		}
 	}
 	return (int)n;
+}
+
+bool st_hook_returns(unsigned long func, struct st_return *ret)
+{
+	const struct record *r;
+
+	pthread_mutex_lock(&lock);
+	r = find_record(func);
+	if (r) {
+		ret->site = (struct st_site *)&r->site;
+		ret->path = r->path;
+		ret->after = r->after;
+	}
+	pthread_mutex_unlock(&lock);
+	return r && r->after;
 }
 
 const char *st_hook_reason(const struct st_hook *hook)

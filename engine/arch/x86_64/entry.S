@@ -42,7 +42,7 @@
  * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rbx, and called us:
  *
  *	entry rsp ->	return address of the hooked function
- *			red zone, 128 bytes: dead at a function's entry
+ *			red zone, 128 bytes: dead at a function's entry, live at an ST_SITE_INSIDE
  *	rsp + 8 + 168	8 bytes of padding
  *	rsp + 8 ->	struct st_regs, 168 bytes
  *	rsp ->		return address into the stub
@@ -136,7 +136,10 @@ st_entry:
 .Lknown_flags:
 	cmp	ST_RSP(%rbp), %r15
 	jne	.Lslow
+	testb	$ST_SITE_INSIDE, ST_SITE_FLAGS(%rbx)
+	jnz	.Linside
 	mov	%rdx, -8(%r15)
+.Lflags:
 	mov	%r14d, %eax
 	mov	%al, %ah		/* SF ZF AF PF CF */
 	shr	$11, %r14d		/* OF: no flag above it is set */
@@ -194,8 +197,14 @@ st_entry:
 	je	.Lknown_flags
 	jmp	.Lslow
 
+	/* Inside of a function the red zone is live: the stub goes on by itself, a changed pc takes the slow way. */
+.Linside:
+	cmp	ST_SITE_RESUME(%rbx), %rdx
+	je	.Lflags
+
 	/*
-	 * The hook changed sp, or flags that sahf does not load: iretq loads rip, flags and rsp in one instruction from the end of struct st_regs, which is laid out for it.
+	 * The hook changed sp, or flags that sahf does not load, or pc inside of a function: iretq loads rip, flags and rsp in one
+	 * instruction from the end of struct st_regs, which is laid out for it.
 	 */
 .Lslow:
 	mov	%rdx, ST_RIP(%rbp)

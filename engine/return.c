@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pending returns: kept at a function's entry, found again when it returns. See return.h.
+ *
+ * The list of a thread grows and shrinks at its end, with four rules that make it fit for signal handlers and for threads that
+ * change stacks:
+ *
+ *	a place is free if its key is 0, and whatever `used` says, only a free one is taken;
+ *	a place is taken (its key is TAKEN) before it is filled, and its own key is set last;
+ *	a return is found by its key, wherever it stands;
+ *	what belongs to a stack that another thread runs on now is found in the lists of the others.
+ *
+ * A handler comes and goes between two instructions and leaves the list as it was, or longer: with returns that will not come
+ * (it was left by longjmp), or that come later (it was left by swapcontext).
+ *
+ * General registers only, no libc, no lock; on the straight way no system call (tests/engine/hotpath checks the object code).
+ */
+#include <stdbool.h>
+#include <engine/return.h>
+#include <engine/signal_frame.h>
+#include <engine/syscall.h>
+#include <engine/thread.h>
+#include <engine/wait.h>
+#if defined(__x86_64__)
+#include <engine/arch/x86_64/frame.h>
+#endif
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define barrier() __asm__ volatile("" ::: "memory")
+
+/* Nobody's key. */
+#define TAKEN 1ul
+/* Returns pending for one key, by tail calls: a state machine that never returns must not fill the list. */
+#define TAILS_MAX 16
+/* Bytes below a key in which its return address is looked for. */
+#define FRAME_MAX (64ul << 10)
+/* Misses between two searches for what is dead, at least and at most. */
+#define SEARCH_MIN 64
+#define SEARCH_MAX 65536
+#define PAGE 4096ul
+
+struct st_pending st_returns[ST_THREADS][ST_PENDING_MAX];
+struct st_pending *st_returns_list;
+
+_Static_assert(offsetof(struct st_pending, key) == ST_PENDING_KEY, "unwind.c");
+_Static_assert(offsetof(struct st_pending, addr) == ST_PENDING_ADDR, "unwind.c");
+_Static_assert(offsetof(struct st_pending, ret) == ST_PENDING_RET, "unwind.c");
+_Static_assert(offsetof(struct st_pending, deep) == ST_PENDING_DEEP, "unwind.c");
+_Static_assert(offsetof(struct st_pending, data) == ST_PENDING_DATA, "unwind.c");
+_Static_assert(sizeof(struct st_pending) == ST_PENDING_SIZE, "unwind.c");
+_Static_assert(offsetof(struct st_return, after) == ST_RETURN_AFTER, "unwind.c");
+
+static __attribute__((noinline, cold)) void count(unsigned long *n)
+{
+	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
+}
+
+static struct st_pending *list_of(const struct st_slot *t)
+{
+	return st_returns[t - st_threads];
+}
+
+/* The place is free, and stays so over a handler that comes before the first store. */
+static inline void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long deep, struct st_return *ret,
+			void *data)
+{
+	e->key = TAKEN;
+	barrier();
+	e->addr = addr;
+	e->ret = ret;
+	e->deep = deep;
+	e->data = data;
+	barrier();
+	e->key = key;
+}
+
+static void drop(struct st_pending *e)
+{
+	struct st_return *ret = e->ret;
+	void *data = e->data;
+
+	e->key = 0;
+	barrier();
+	if (ret->end)
+		ret->end(ret, data);
+}
+
+static inline void shrink(struct st_pending *r)
+{
+	unsigned long n = r->used;
+
+	while (n && !r[n].key)
+		n--;
+	r->used = n;
+}
+
+/* ---- the slow part of the entry ---- */
+
+static bool is_listed(const struct st_pending *r)
+{
+	for (const struct st_pending *p = __atomic_load_n(&st_returns_list, __ATOMIC_ACQUIRE); p; p = p->next)
+		if (p == r)
+			return true;
+	return false;
+}
+
+/* Nothing leaves the list. What a handler that comes in between does, only its own thread's header, is seen. */
+static void enlist(struct st_pending *r)
+{
+	struct st_pending *first;
+
+	do {
+		first = __atomic_load_n(&st_returns_list, __ATOMIC_ACQUIRE);
+		if (is_listed(r))
+			break;
+		r->next = first;
+	} while (!__atomic_compare_exchange_n(&st_returns_list, &first, r, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	r->listed = 1;
+}
+
+#if defined(__x86_64__)
+/* Is the return address, or our `after` in its place, gone from where it was? Then nobody returns by it. */
+static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
+{
+	unsigned long word;
+
+	if ((e->key ^ regs->sp) < PAGE)
+		word = *(const unsigned long *)e->key;
+	else if (!st_read_safely(&word, e->key, sizeof(word)))
+		return false;
+	return word != e->ret->after && word != e->addr;
+}
+#else
+#define BLOCK 512
+
+static bool mentions(const unsigned long *word, unsigned long n, unsigned long after)
+{
+	for (unsigned long i = 0; i < n; i++)
+#if defined(__aarch64__)
+		if (!((word[i] ^ after) << 16))		/* whatever its signature is */
+#else
+		if (word[i] == after)
+#endif
+			return true;
+	return false;
+}
+
+/*
+ * Who returns to `after` has it in a register, or keeps it in its frame below the key. A frame that can't be read, or is larger
+ * than we look, is taken to have it.
+ */
+static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
+{
+	unsigned long word[BLOCK / sizeof(long)];
+	unsigned long from = e->key > FRAME_MAX ? e->key - FRAME_MAX : 0;
+
+	if (mentions((const unsigned long *)regs, sizeof(*regs) / sizeof(long), e->ret->after))
+		return false;
+	for (unsigned long a = e->key & -sizeof(long); a >= from + BLOCK; a -= BLOCK) {
+		if (!st_read_safely(word, a - BLOCK, BLOCK))
+			return false;
+		if (mentions(word, BLOCK / sizeof(long), e->ret->after))
+			return false;
+	}
+	return true;
+}
+#endif
+
+/* That of its key, if @e has none itself. */
+static bool has_address(const struct st_pending *r, const struct st_pending *e)
+{
+	unsigned long key = e->key;
+
+	for (; e > r; e--)
+		if (e->key == key && e->addr)
+			return true;
+	return false;
+}
+
+/*
+ * The list is full. Looking costs system calls, so it is not done at every miss: a recursion that is deeper than the list has nothing
+ * dead in it.
+ */
+static void reclaim(struct st_pending *r, const struct st_regs *regs)
+{
+	unsigned long m = r->missed++;
+
+	if (st_no_syscalls || (m && (m < SEARCH_MIN || m & (m - 1)) && m % SEARCH_MAX))
+		return;
+	for (unsigned long i = ST_PENDING_MAX - 1; i; i--) {
+		unsigned long key = r[i].key;
+
+		if (key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
+			continue;
+		/* Those that were called in its tail stand above it. */
+		for (unsigned long k = i; k < ST_PENDING_MAX; k++)
+			if (r[k].key == key && (k == i || !r[k].addr))
+				drop(&r[k]);
+		r->missed = 0;
+	}
+	for (unsigned long i = 1; i < ST_PENDING_MAX; i++)
+		if (r[i].key > TAKEN && !has_address(r, &r[i]))
+			drop(&r[i]);
+	shrink(r);
+}
+
+/* A free place: above all others, or else the highest, but not below one of the same key. 0: none. */
+static unsigned long free_place(const struct st_pending *r, unsigned long key)
+{
+	unsigned long n = r->used + 1;
+
+	if (n < ST_PENDING_MAX && !r[n].key)
+		return n;
+	for (n = ST_PENDING_MAX - 1; n && r[n].key; n--)
+		if (r[n].key == key)
+			return 0;
+	return n;
+}
+
+/* The key is not lower than all others, or there is no place above them, or this is the thread's first. */
+static __attribute__((noinline)) bool push_slowly(struct st_pending *r, unsigned long key, unsigned long addr,
+						  struct st_return *ret, void *data, struct st_regs *regs, bool *tail)
+{
+	unsigned int same = 0;
+	unsigned long n, deep;
+
+	if (!r->listed)
+		enlist(r);
+	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
+		if (r[i].key != key)
+			continue;
+		same++;
+		if (r[i].addr && r[i].ret->after == addr)
+			*tail = true;
+	}
+	if (*tail && same >= TAILS_MAX)
+		return false;
+#if defined(__x86_64__)
+	/* The place where the return address lies has a new one: the older ones will not be used. */
+	for (unsigned long i = 1; !*tail && same && i < ST_PENDING_MAX; i++)
+		if (r[i].key == key)
+			drop(&r[i]);
+	/* So for what was left above us in the list, as far as that can be seen at once. */
+	for (n = r->used; n && r[n].key > TAKEN && r[n].key < key && (r[n].key ^ key) < PAGE; n--) {
+		if (!r[n].addr || !is_dead(&r[n], regs))
+			break;
+		drop(&r[n]);
+	}
+#endif
+	shrink(r);
+	n = free_place(r, key);
+	if (!n) {
+		reclaim(r, regs);
+		n = free_place(r, key);
+	}
+	if (!n)
+		return false;
+	deep = r[n - 1].deep > ~key ? r[n - 1].deep : ~key;
+	for (unsigned long i = n + 1; i <= r->used; i++)
+		if (r[i].deep < deep)
+			r[i].deep = deep;
+	fill(&r[n], key, *tail ? 0 : addr, deep, ret, data);
+	if (n > r->used)
+		r->used = n;
+	return true;
+}
+
+/* ---- the entry ---- */
+
+/* *@tail, false before, becomes true if the return address is already `after` of a function that is pending for this key. */
+static inline bool push(struct st_pending *r, unsigned long key, unsigned long addr, struct st_return *ret, void *data,
+			struct st_regs *regs, bool *tail)
+{
+	unsigned long n = r->used;
+
+	if (unlikely(~key <= r[n].deep || n + 1 >= ST_PENDING_MAX || r[n + 1].key || !r->listed))
+		return push_slowly(r, key, addr, ret, data, regs, tail);
+	fill(&r[n + 1], key, addr, ~key, ret, data);
+	r->used = n + 1;
+	return true;
+}
+
+void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+{
+	struct st_return *ret = hook->data;
+	struct st_slot *t = st_thread_self();
+	void *data = NULL;
+	bool tail = false;
+
+#if defined(__x86_64__)
+	/* What a hook has made the stack is not where the stub goes on. */
+	if (unlikely(regs->sp != (unsigned long)regs + ST_FRAME + ST_RED_ZONE)) {
+		count(&ret->missed);
+		return;
+	}
+#endif
+	if (unlikely(ret->begin != NULL)) {
+		data = ret->begin(ret, regs, ip, parent_ip);
+		if (!data)
+			return;
+	}
+	if (unlikely(!t || !push(list_of(t), st_regs_sp(regs), parent_ip, ret, data, regs, &tail))) {
+		count(&ret->missed);
+		if (data && ret->end)
+			ret->end(ret, data);
+		return;
+	}
+	if (unlikely(tail))
+		return;
+#if defined(__x86_64__)
+	/* Below sp at an entry nothing is live; `path` calls what it finds there. */
+	((unsigned long *)regs->sp)[-2] = regs->ip == ret->site->func ? ret->site->resume : regs->ip;
+	regs->ip = ret->path;
+#elif defined(__aarch64__)
+	regs->regs[30] = ret->after;
+#else
+	regs->lr = ret->after;
+#endif
+}
+
+/* ---- the return ---- */
+
+/* With a return address of its own, the newest of the key. @after: of this function; 0: of any. */
+static struct st_pending *find_in(struct st_pending *r, unsigned long key, unsigned long after)
+{
+	for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
+		if (r[i].key == key && r[i].addr && (!after || r[i].ret->after == after))
+			return &r[i];
+	return NULL;
+}
+
+static struct st_pending *find_for(struct st_pending *own, unsigned long key, unsigned long after)
+{
+	struct st_pending *e = own ? find_in(own, key, after) : NULL;
+
+	for (struct st_pending *r = __atomic_load_n(&st_returns_list, __ATOMIC_ACQUIRE); r && !e; r = r->next)
+		if (r != own)
+			e = find_in(r, key, after);
+	return e;
+}
+
+#if defined(__x86_64__)
+/*
+ * A function that takes its arguments from the stack as it returns ("ret n"): the highest key below whose word is what was
+ * returned to. What lies between is the function's own arguments, so all that is read is there.
+ */
+static struct st_pending *find_below(unsigned long sp)
+{
+	unsigned long from = sp - 65536 - 8, to = sp - 8;
+
+	for (;;) {
+		struct st_pending *best = NULL;
+
+		for (struct st_pending *r = __atomic_load_n(&st_returns_list, __ATOMIC_ACQUIRE); r; r = r->next)
+			for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
+				if (r[i].key >= from && r[i].key < to && r[i].addr && (!best || r[i].key > best->key))
+					best = &r[i];
+		if (!best || *(const unsigned long *)best->key == best->ret->after)
+			return best;
+		to = best->key;
+	}
+}
+#endif
+
+static __attribute__((noinline)) struct st_pending *find_slowly(struct st_pending *own, const struct st_regs *regs)
+{
+	struct st_pending *e;
+
+#if defined(__x86_64__)
+	e = find_for(own, regs->sp - 8, *(const unsigned long *)(regs->sp - 8));
+	if (!e)
+		e = find_below(regs->sp);
+#else
+	/* If lr says which function it was, so much the better. */
+#if defined(__aarch64__)
+	unsigned long lr = regs->regs[30];
+#else
+	unsigned long lr = regs->lr;
+#endif
+
+	e = find_for(own, regs->sp, lr);
+	if (!e)
+		e = find_for(own, regs->sp, 0);
+#endif
+	/* Somebody copied a return address. There is nowhere to go. */
+	if (!e)
+		__builtin_trap();
+	return e;
+}
+
+/*
+ * In all the ways that st_dispatch_vector() knows: a thread in a hook, a thread with no slot yet, hooks that use vector registers. What
+ * it does may take system calls, which may change vector state (st_arch_syscalls_harm()).
+ */
+static __attribute__((noinline)) void run_slowly(struct st_return *ret, struct st_regs *regs)
+{
+	struct st_site site = {
+		.func = ret->site->func, .ip = ret->site->ip, .flags = ST_SITE_RETURN, .hooks = (void *)&ret->hooks,
+	};
+
+	st_dispatch_vector(&site, regs);
+	if (site.missed)
+		count(&ret->missed);
+}
+
+static inline void set_pc(struct st_regs *regs, unsigned long addr)
+{
+	st_regs_set_pc(regs, addr);
+#if defined(__x86_64__)
+	/* In the place of `after`: from here on the stack says the truth, to us when we leave and to unwinders before that. */
+	*(unsigned long *)(regs->sp - 8) = addr;
+#elif defined(__aarch64__)
+	regs->regs[30] = addr;
+#else
+	regs->lr = addr;
+#endif
+}
+
+static inline void run_hooks(struct st_slot *t, struct st_return *ret, struct st_regs *regs, unsigned long addr)
+{
+	struct st_hook **h;
+	unsigned long list;
+
+	if (unlikely(!t || t->busy)) {
+		run_slowly(ret, regs);
+		return;
+	}
+	t->busy = (unsigned long)regs;
+	barrier();
+	list = (unsigned long)*(struct st_hook_list *volatile *)&ret->hooks;
+	if (unlikely(list & ST_HOOKS_MASK)) {
+		t->busy = 0;
+		run_slowly(ret, regs);
+		return;
+	}
+	for (h = ((struct st_hook_list *)list)->hook; *h; h++)
+		(*h)->func(*h, regs, ret->site->ip, addr);
+	barrier();
+	__atomic_store_n(&t->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* The hooks of one pending return, which is free from then on. */
+static inline void finish(struct st_slot *t, struct st_pending *e, struct st_regs *regs, unsigned long addr)
+{
+	struct st_return *ret = e->ret;
+	void *data = e->data;
+
+	*(void **)(regs + 1) = data;
+	barrier();
+	e->key = 0;
+	barrier();
+	run_hooks(t, ret, regs, addr);
+	if (unlikely(data && ret->end))
+		ret->end(ret, data);
+}
+
+/* It is not the newest of this thread, or other functions were called in its function's tail: their hooks run first. */
+static __attribute__((noinline)) unsigned long run_tails(struct st_slot *t, struct st_pending *own, struct st_regs *regs)
+{
+	struct st_pending *e = find_slowly(own, regs), *r = st_returns[(e - st_returns[0]) / ST_PENDING_MAX];
+	unsigned long key = e->key, addr = e->addr;
+
+	set_pc(regs, addr);
+	for (unsigned long i = ST_PENDING_MAX - 1; &r[i] > e; i--)
+		if (r[i].key == key && !r[i].addr)
+			finish(t, &r[i], regs, addr);
+	finish(t, e, regs, addr);
+	if (own)
+		shrink(own);
+	return addr;
+}
+
+unsigned long st_return_run(struct st_regs *regs)
+{
+	struct st_slot *t = st_thread_known();
+	struct st_pending *own = t ? list_of(t) : NULL, *e;
+	unsigned long addr, n;
+
+	if (unlikely(!own))
+		return run_tails(t, own, regs);
+	n = own->used;
+	e = &own[n];
+#if defined(__x86_64__)
+	if (unlikely(e->key != regs->sp - 8 || !e->addr || e->ret->after != *(unsigned long *)(regs->sp - 8)))
+#else
+	if (unlikely(e->key != regs->sp || !e->addr))
+#endif
+		return run_tails(t, own, regs);
+	addr = e->addr;
+	set_pc(regs, addr);
+	finish(t, e, regs, addr);
+	shrink(own);
+	return addr;
+}
