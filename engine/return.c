@@ -6,7 +6,7 @@
  * change stacks:
  *
  *	a place is free if its key is 0, and whatever `used` says, only a free one is taken;
- *	a place is taken (its key is TAKEN) before it is filled, and its own key is set last;
+ *	a place is taken (`used`) before it is filled, and its key is set last;
  *	a return is found by its key, wherever it stands;
  *	what belongs to a stack that another thread runs on now is found in the lists of the others.
  *
@@ -29,8 +29,6 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
 
-/* Nobody's key. */
-#define TAKEN 1ul
 /* Returns pending for one key, by tail calls: a state machine that never returns must not fill the list. */
 #define TAILS_MAX 16
 /* Bytes below a key in which its return address is looked for. */
@@ -61,12 +59,9 @@ static struct st_pending *list_of(const struct st_slot *t)
 	return st_returns[t - st_threads];
 }
 
-/* The place is free, and stays so over a handler that comes before the first store. */
-static inline void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long deep, struct st_return *ret,
-			void *data)
+static void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long deep, struct st_return *ret,
+		 void *data)
 {
-	e->key = TAKEN;
-	barrier();
 	e->addr = addr;
 	e->ret = ret;
 	e->deep = deep;
@@ -170,10 +165,8 @@ static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
 /* That of its key, if @e has none itself. */
 static bool has_address(const struct st_pending *r, const struct st_pending *e)
 {
-	unsigned long key = e->key;
-
 	for (; e > r; e--)
-		if (e->key == key && e->addr)
+		if (e->key && e->addr)
 			return true;
 	return false;
 }
@@ -191,7 +184,7 @@ static void reclaim(struct st_pending *r, const struct st_regs *regs)
 	for (unsigned long i = ST_PENDING_MAX - 1; i; i--) {
 		unsigned long key = r[i].key;
 
-		if (key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
+		if (!key || !r[i].addr || !is_dead(&r[i], regs))
 			continue;
 		/* Those that were called in its tail stand above it. */
 		for (unsigned long k = i; k < ST_PENDING_MAX; k++)
@@ -200,7 +193,7 @@ static void reclaim(struct st_pending *r, const struct st_regs *regs)
 		r->missed = 0;
 	}
 	for (unsigned long i = 1; i < ST_PENDING_MAX; i++)
-		if (r[i].key > TAKEN && !has_address(r, &r[i]))
+		if (r[i].key && !has_address(r, &r[i]))
 			drop(&r[i]);
 	shrink(r);
 }
@@ -242,11 +235,11 @@ static __attribute__((noinline)) bool push_slowly(struct st_pending *r, unsigned
 		if (r[i].key == key)
 			drop(&r[i]);
 	/* So for what was left above us in the list, as far as that can be seen at once. */
-	for (n = r->used; n && r[n].key > TAKEN && r[n].key < key && (r[n].key ^ key) < PAGE; n--) {
-		if (!r[n].addr || !is_dead(&r[n], regs))
+	for (n = r->used; n && r[n].key < key && (r[n].key ^ key) < PAGE; n--)
+		if (r[n].key && (!r[n].addr || !is_dead(&r[n], regs)))
 			break;
-		drop(&r[n]);
-	}
+		else if (r[n].key)
+			drop(&r[n]);
 #endif
 	shrink(r);
 	n = free_place(r, key);
@@ -260,9 +253,10 @@ static __attribute__((noinline)) bool push_slowly(struct st_pending *r, unsigned
 	for (unsigned long i = n + 1; i <= r->used; i++)
 		if (r[i].deep < deep)
 			r[i].deep = deep;
-	fill(&r[n], key, *tail ? 0 : addr, deep, ret, data);
 	if (n > r->used)
 		r->used = n;
+	barrier();
+	fill(&r[n], key, *tail ? 0 : addr, deep, ret, data);
 	return true;
 }
 
@@ -276,8 +270,9 @@ static inline bool push(struct st_pending *r, unsigned long key, unsigned long a
 
 	if (unlikely(~key <= r[n].deep || n + 1 >= ST_PENDING_MAX || r[n + 1].key || !r->listed))
 		return push_slowly(r, key, addr, ret, data, regs, tail);
-	fill(&r[n + 1], key, addr, ~key, ret, data);
-	r->used = n + 1;
+	r->used = ++n;
+	barrier();
+	fill(&r[n], key, addr, ~key, ret, data);
 	return true;
 }
 
