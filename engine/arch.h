@@ -52,6 +52,7 @@ enum st_kind {
  * @offs: their offsets from @addr
  * @orig: the original bytes, @len of them
  * @falls: control goes on behind the last of them (false behind an unconditional branch)
+ * @it: ARM: the condition, plus 1, of a T32 instruction in an IT block; else 0
  * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
  */
 struct st_plan {
@@ -62,6 +63,7 @@ struct st_plan {
 	bool inside;
 	bool live;
 	bool falls;
+	uint8_t it;
 	uint8_t len;
 	uint8_t jump;
 	uint8_t insns;

@@ -334,7 +334,7 @@ struct count {
 
 static void report(const char *isa, const struct row *row, const struct count *n)
 {
-	bool refusal = row->what > DO_t32_coprocessor_mem;
+	bool refusal = row->what > DO_t32_table;
 
 	if (verbose)
 		printf("%s %08x/%08x: %u of %u compared%s%s\n", isa, row->bits, row->mask,
@@ -515,7 +515,7 @@ static void plans(void)
 		{ "T32 a tail call", ST_ISA_T32, { 0x2000, 0x3001, 0x4718 }, 6, 6, ST_KIND_MOVE, false, 4, 2 },
 		{ "T32 mov pc, r3, one instruction displaced", ST_ISA_T32, { 0xf100, 0x0001, 0x469f }, 6, 6, ST_KIND_MOVE,
 		  false, 4, 1 },
-		{ "T32 tbb", ST_ISA_T32, { 0xe8df, 0xf000 }, 4, 8, ST_KIND_NO, false, 0, 0 },
+		{ "T32 tbb", ST_ISA_T32, { 0xe8df, 0xf000 }, 4, 8, ST_KIND_MOVE, false, 4, 1 },
 	};
 	/* clang-format on */
 	struct st_plan plan;
