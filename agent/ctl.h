@@ -50,7 +50,7 @@ struct st_ctl_site {
 	uint32_t moved;		/* offset of the moved instructions in it */
 	uint32_t direct;	/* 1: a jump reaches `redirect`; 0: it goes through the stub */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
-	uint8_t len, jump, insns, pad;
+	uint8_t len, jump, insns, signs;	/* as in struct st_plan */
 	uint8_t offs[ST_INSNS_MAX];
 	uint16_t map[ST_INSNS_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];

@@ -51,6 +51,8 @@ enum st_kind {
  * @insns: instructions displaced
  * @offs: their offsets from @addr
  * @orig: the original bytes, @len of them
+ * @signs: AArch64: the landing pad before the site signs the return address, and the stub takes that back for the hooks: a
+ *	jump to anything but the stub would leave it signed. 0 if not
  * @falls: control goes on behind the last of them (false behind an unconditional branch)
  * @it: ARM: the condition, plus 1, of a T32 instruction in an IT block; else 0
  * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
@@ -64,6 +66,7 @@ struct st_plan {
 	bool live;
 	bool falls;
 	uint8_t it;
+	uint8_t signs;
 	uint8_t len;
 	uint8_t jump;
 	uint8_t insns;

@@ -232,8 +232,11 @@ void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int 
 
 	c->patch = patch;
 	c->redirect = to;
-	/* A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. */
-	c->direct = to && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+	/*
+	 * A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. So does what would come with
+	 * a signed return address.
+	 */
+	c->direct = to && !plan.signs && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
 	st_site_set_dispatch(s, c, !(c->site.flags & ST_SITE_GENERAL), to != 0);
 	__atomic_store_n(&c->site.resume, to ? to : (unsigned long)(c->stub + c->moved) | thumb, __ATOMIC_RELEASE);
 	st_site_set_state(c);

@@ -71,6 +71,7 @@ static inline struct st_plan st_site_plan(const struct st_ctl_site *c)
 {
 	struct st_plan p = {
 		.func = c->func, .addr = c->addr, .isa = c->isa, .kind = c->kind,
+		.signs = c->signs,
 		.len = c->len, .jump = c->jump <= ST_JUMP_MAX ? c->jump : 0,
 		.insns = c->insns <= ST_INSNS_MAX ? c->insns : 0,
 	};

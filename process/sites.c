@@ -214,6 +214,7 @@ static const char *write_stub(struct st_session *s, struct fresh *f, struct st_c
 	c->len = f->plan.len;
 	c->jump = f->plan.jump;
 	c->insns = f->plan.insns;
+	c->signs = f->plan.signs;
 	memcpy(c->offs, f->plan.offs, sizeof(c->offs));
 	memcpy(c->map, stub.map, sizeof(c->map));
 	memcpy(c->orig, f->plan.orig, sizeof(c->orig));

@@ -19,7 +19,7 @@
 const struct st_a64_row st_a64_rows[] = {
 	/* PC-rel. addressing (C4.1.92) */
 	{0x9f000000, 0x10000000, ST_A64_ADR, false, "adr"},
-	{0x9f000000, 0x90000000, ST_A64_ADRP, false, "adrp"},
+	{0x9f000000, 0x90000000, ST_A64_ADR, false, "adrp"},
 
 	/* Branches, exceptions, system (C4.1.93) */
 	{0xfc000000, 0x14000000, ST_A64_B, true, "b"},
@@ -43,8 +43,8 @@ const struct st_a64_row st_a64_rows[] = {
 	{0xfffff81f, 0xd63f081f, ST_A64_BLR, false, "blraaz/blrabz"},
 	{0xfffff800, 0xd73f0800, ST_A64_BLR, false, "blraa/blrab"},
 	{0xffe0001f, 0xd4000001, ST_A64_COPY, true, "svc"},
-	{0xffe0001f, 0xd4000002, ST_A64_COPY, true, "hvc"},
-	{0xffe0001f, 0xd4000003, ST_A64_COPY, true, "smc"},
+	{0xffe0001f, 0xd4000002, ST_A64_TRAP, true, "hvc"},
+	{0xffe0001f, 0xd4000003, ST_A64_TRAP, true, "smc"},
 	{0xffe0001f, 0xd4200000, ST_A64_TRAP, false, "brk"},
 	{0xffe0001f, 0xd4400000, ST_A64_TRAP, false, "hlt"},
 	{0xffffffff, 0xd503201f, ST_A64_NOP, true, "nop"},
@@ -111,18 +111,20 @@ const char *st_a64_why(enum st_a64_form form)
 	if (form < ST_A64_UNKNOWN)
 		return NULL;
 	if (form == ST_A64_LINK)
-		return "its first instruction calls through x30";
+		return "the instruction there calls through x30";
 	if (form == ST_A64_TRAP)
-		return "a breakpoint is at its first instruction";
+		return "the instruction there is a trap";
 	if (form == ST_A64_PCSIGN)
-		return "its first instruction signs the return address with its own address";
+		return "the instruction there signs or checks the return address with its own "
+		       "address";
 	if (form == ST_A64_CB)
-		return "its first instruction is a branch that can't be moved";
+		return "the instruction there is a branch that can't be moved";
 	if (form == ST_A64_STXR)
-		return "its first instruction completes an exclusive access of its caller";
+		return "the instruction there completes an exclusive access that a hook would "
+		       "break";
 	if (form == ST_A64_PAIRED)
-		return "its first instruction must be executed together with the next";
-	return "its first instruction is not known";
+		return "the instruction there must be executed together with the next";
+	return "the instruction there is not known";
 }
 
 static int64_t sext(uint64_t value, unsigned int bits)
@@ -153,6 +155,30 @@ bool st_a64_target(uint32_t insn, uint64_t pc, uint64_t *to)
 		return true;
 	}
 	return false;
+}
+
+bool st_a64_call(uint32_t insn, uint64_t pc, uint64_t *to)
+{
+	*to = pc + (uint64_t)sext(insn, 26) * 4;
+	return insn >> 26 == 0x25;
+}
+
+uint64_t st_a64_adr(uint32_t insn, uint64_t pc)
+{
+	uint64_t imm = (uint64_t)sext((insn >> 29 & 3) | (insn >> 3 & 0x1ffffc), 21);
+
+	return insn >> 31 ? (pc & ~4095ull) + (imm << 12) : pc + imm;
+}
+
+unsigned int st_a64_literal_load(uint32_t insn, uint64_t pc, uint64_t *from)
+{
+	/* by V and opc; PRFM reads what a load would find */
+	static const uint8_t bytes[8] = {4, 8, 4, 8, 4, 8, 16, 0};
+
+	if ((insn & 0x3b000000) != 0x18000000)
+		return 0;
+	*from = pc + offset5(insn, 19);
+	return bytes[(insn >> 24 & 4) | insn >> 30];
 }
 
 uint32_t st_a64_branch(uint64_t from, uint64_t to)
@@ -215,18 +241,22 @@ void st_a64_finish(struct st_a64_out *out)
 /*
  * An unconditional branch. st_arch_reach() keeps what is within 16 MiB of the site in reach of its
  * stub. So what is out of reach is not the same function; the branch is a call or tail call, to
- * which a linker could have added a veneer that uses x17 (AAPCS64 6.1.1).
+ * which a linker could have added a veneer that uses x17 (AAPCS64 6.1.1). That is said of functions
+ * only: where code may rely on x17, @far is false.
  */
-static void put_jump(struct st_a64_out *out, uint64_t to)
+static bool put_jump(struct st_a64_out *out, uint64_t to, bool far)
 {
 	uint32_t b = st_a64_branch(out->at + out->len, to);
 
 	if (b) {
 		st_a64_put(out, b);
-		return;
+		return true;
 	}
+	if (!far)
+		return false;
 	st_a64_literal(out, 17, to);
 	st_a64_put(out, 0xd61f0220); /* br	x17 */
+	return true;
 }
 
 /*
@@ -270,33 +300,27 @@ static void move_loadv(struct st_a64_out *out, uint32_t insn, uint64_t from)
  *	b	pc + 4
  * 1:	b	target
  */
-static void move_cond(struct st_a64_out *out, uint32_t insn, unsigned int bits, uint64_t pc)
+static bool move_cond(struct st_a64_out *out, uint32_t insn, unsigned int bits, uint64_t pc)
 {
 	uint32_t field = ((1u << bits) - 1) << 5;
 
 	st_a64_put(out, (insn & ~field) | 2 << 5);
 	st_a64_put(out, st_a64_branch(out->at + out->len, pc + 4));
-	put_jump(out, pc + offset5(insn, bits));
+	return put_jump(out, pc + offset5(insn, bits), false);
 }
 
-void st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc)
+bool st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc, bool far)
 {
-	uint64_t imm21 = (uint64_t)sext((insn >> 29 & 3) | (insn >> 3 & 0x1ffffc), 21);
-
 	switch (st_a64_row(insn)->form) {
 	case ST_A64_COPY:
 		st_a64_put(out, insn);
 		break;
 	case ST_A64_LEAVE:
 		st_a64_put(out, insn);
-		return;
+		return true;
 	case ST_A64_ADR:
 		if ((insn & 31) != 31)
-			st_a64_literal(out, insn & 31, pc + imm21);
-		break;
-	case ST_A64_ADRP:
-		if ((insn & 31) != 31)
-			st_a64_literal(out, insn & 31, (pc & ~4095ull) + (imm21 << 12));
+			st_a64_literal(out, insn & 31, st_a64_adr(insn, pc));
 		break;
 	case ST_A64_LOAD:
 		move_load(out, insn, pc + offset5(insn, 19));
@@ -305,18 +329,14 @@ void st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc)
 		move_loadv(out, insn, pc + offset5(insn, 19));
 		break;
 	case ST_A64_COND:
-		move_cond(out, insn, 19, pc);
-		return;
+		return move_cond(out, insn, 19, pc);
 	case ST_A64_TEST:
-		move_cond(out, insn, 14, pc);
-		return;
+		return move_cond(out, insn, 14, pc);
 	case ST_A64_B:
-		put_jump(out, pc + (uint64_t)sext(insn, 26) * 4);
-		return;
+		return put_jump(out, pc + (uint64_t)sext(insn, 26) * 4, far);
 	case ST_A64_BL:
 		st_a64_literal(out, 30, pc + 4);
-		put_jump(out, pc + (uint64_t)sext(insn, 26) * 4);
-		return;
+		return put_jump(out, pc + (uint64_t)sext(insn, 26) * 4, far);
 	case ST_A64_BLR:
 		/*
 		 * BR instead of BLR: stubs are never in guarded pages, from where BR is accepted by
@@ -324,7 +344,7 @@ void st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc)
 		 */
 		st_a64_literal(out, 30, pc + 4);
 		st_a64_put(out, insn & ~(1u << 21));
-		return;
+		return true;
 	}
-	st_a64_put(out, st_a64_branch(out->at + out->len, pc + 4));
+	return put_jump(out, pc + 4, false);
 }

@@ -17,8 +17,7 @@ enum st_a64_form {
 	ST_A64_COPY,  /* means the same anywhere */
 	ST_A64_LEAVE, /* the same, and control never goes on behind it */
 	ST_A64_NOP,   /* leaves nothing behind */
-	ST_A64_ADR,
-	ST_A64_ADRP,
+	ST_A64_ADR,   /* ADRP too */
 	ST_A64_B,
 	ST_A64_BL,
 	ST_A64_BLR,   /* with the BR that differs from it in bit 21 only */
@@ -70,6 +69,15 @@ const char *st_a64_why(enum st_a64_form form);
 /* The address that a direct branch other than a call leads to: false if it is none. */
 bool st_a64_target(uint32_t insn, uint64_t pc, uint64_t *to);
 
+/* What ADR or ADRP computes. */
+uint64_t st_a64_adr(uint32_t insn, uint64_t pc);
+
+/* How many bytes a literal load reads, and where; 0 if it is none. */
+unsigned int st_a64_literal_load(uint32_t insn, uint64_t pc, uint64_t *from);
+
+/* The same of a direct call. */
+bool st_a64_call(uint32_t insn, uint64_t pc, uint64_t *to);
+
 /* B @to from @from, 0 if that is out of reach. */
 uint32_t st_a64_branch(uint64_t from, uint64_t to);
 
@@ -85,9 +93,10 @@ void st_a64_finish(struct st_a64_out *out);
 
 /*
  * Writes code to @out that does what @insn does at @pc, and goes on at @pc + 4. The row's form must
- * be one that moves, and @out within st_arch_reach() of @pc.
+ * be one that moves, and @out within st_arch_reach() of @pc. False if a call or tail call leads out
+ * of reach, unless it may use x17, @far.
  */
-void st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc);
+bool st_a64_move(struct st_a64_out *out, uint32_t insn, uint64_t pc, bool far);
 
 #pragma GCC visibility pop
 #endif
