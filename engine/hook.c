@@ -1008,6 +1008,37 @@ void st_hook_drop(struct st_hook *hook)
 	hook->priv = NULL;
 }
 
+const char *st_hook_kind(const struct st_hook *hook)
+{
+	static const char *const names[] = {
+		[ST_KIND_NOP] = "nop", [ST_KIND_MOVE] = "move", [ST_KIND_BREAKPOINT] = "breakpoint", [ST_KIND_NO] = "",
+	};
+	const struct state *s = hook->priv;
+	const char *name = "";
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; s && s->registered && i < s->count && !*name; i++)
+		if (s->want[i].record && s->want[i].record->on)
+			name = names[st_record_form(s->want[i].record)->plan.kind];
+	pthread_mutex_unlock(&lock);
+	return name;
+}
+
+unsigned long st_hook_returns_missed(const struct st_hook *hook)
+{
+	const struct state *s = hook->priv;
+	unsigned long missed = 0;
+
+	for (size_t i = 0; s && s->returns && s->registered && i < s->count; i++) {
+		const struct st_record *r = s->want[i].record;
+
+		if (r && r->ret)
+			missed += __atomic_load_n(&r->ret->ret.missed, __ATOMIC_RELAXED) +
+				  __atomic_load_n(&r->ret->ret.hook.missed, __ATOMIC_RELAXED);
+	}
+	return missed;
+}
+
 int st_hook_refused(const struct st_hook *hook, unsigned int i, unsigned long *func, const char **why)
 {
 	const struct state *s = hook->priv;

@@ -24,6 +24,12 @@ int st_hook_calls(struct st_hook *hook, const void *one, const void *two);
 int st_hook_on_return(struct st_hook *hook, void *(*begin)(struct st_return *, struct st_regs *, unsigned long, unsigned long),
 		      void (*end)(struct st_return *, void *));
 
+/* How its first site is hooked: "nop", "move", "breakpoint"; "" if it is not. */
+const char *st_hook_kind(const struct st_hook *hook);
+
+/* What the sites of a hook that is called on returns have missed, for all such hooks, since there was one. */
+unsigned long st_hook_returns_missed(const struct st_hook *hook);
+
 /* Forgets what was asked for: for a hook that could not be registered. */
 void st_hook_drop(struct st_hook *hook);
 
