@@ -5,8 +5,8 @@
  * The list of a thread grows and shrinks at its end, with four rules that make it fit for signal handlers and for threads that
  * change stacks:
  *
- *	a place is free if its key is 0, and whatever `used` says, only a free one is taken;
- *	a place is taken (`used`) before it is filled, and its key is set last;
+ *	a place is free if its key is 0, and whatever `top` says, only a free one is taken;
+ *	a place is taken (its key is TAKEN) before it is filled, and its own key is set last;
  *	a return is found by its key, wherever it stands;
  *	what belongs to a stack that another thread runs on now is found in the lists of the others.
  *
@@ -29,6 +29,8 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
 
+/* Nobody's key. */
+#define TAKEN 1ul
 /* Returns pending for one key, by tail calls: a state machine that never returns must not fill the list. */
 #define TAILS_MAX 16
 /* Bytes below a key in which its return address is looked for. */
@@ -44,10 +46,13 @@ struct st_pending *st_returns_list;
 _Static_assert(offsetof(struct st_pending, key) == ST_PENDING_KEY, "unwind.c");
 _Static_assert(offsetof(struct st_pending, addr) == ST_PENDING_ADDR, "unwind.c");
 _Static_assert(offsetof(struct st_pending, ret) == ST_PENDING_RET, "unwind.c");
-_Static_assert(offsetof(struct st_pending, deep) == ST_PENDING_DEEP, "unwind.c");
+_Static_assert(offsetof(struct st_pending, low) == ST_PENDING_LOW, "unwind.c");
 _Static_assert(offsetof(struct st_pending, data) == ST_PENDING_DATA, "unwind.c");
 _Static_assert(sizeof(struct st_pending) == ST_PENDING_SIZE, "unwind.c");
-_Static_assert(offsetof(struct st_return, after) == ST_RETURN_AFTER, "unwind.c");
+_Static_assert(offsetof(struct st_return, after) == ST_RETURN_AFTER, "return.S");
+_Static_assert(offsetof(struct st_return, end) == ST_RETURN_END, "return.S");
+_Static_assert(offsetof(struct st_return, site) == ST_RETURN_SITE, "return.S");
+_Static_assert(offsetof(struct st_return, hooks) == ST_RETURN_HOOKS, "return.S");
 
 static __attribute__((noinline, cold)) void count(unsigned long *n)
 {
@@ -59,12 +64,15 @@ static struct st_pending *list_of(const struct st_slot *t)
 	return st_returns[t - st_threads];
 }
 
-static void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long deep, struct st_return *ret,
-		 void *data)
+/* The place is free, and stays so over a handler that comes before the first store. */
+static inline void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long low, struct st_return *ret,
+			void *data)
 {
+	e->key = TAKEN;
+	barrier();
 	e->addr = addr;
 	e->ret = ret;
-	e->deep = deep;
+	e->low = low;
 	e->data = data;
 	barrier();
 	e->key = key;
@@ -81,13 +89,23 @@ static void drop(struct st_pending *e)
 		ret->end(ret, data);
 }
 
+static inline struct st_pending *newest(struct st_pending *r)
+{
+	return (struct st_pending *)((char *)r + r->top);
+}
+
+static inline void set_newest(struct st_pending *r, const struct st_pending *e)
+{
+	r->top = (unsigned long)((const char *)e - (const char *)r);
+}
+
 static inline void shrink(struct st_pending *r)
 {
-	unsigned long n = r->used;
+	const struct st_pending *e = newest(r);
 
-	while (n && !r[n].key)
-		n--;
-	r->used = n;
+	while (e > r && !e->key)
+		e--;
+	set_newest(r, e);
 }
 
 /* ---- the slow part of the entry ---- */
@@ -111,7 +129,7 @@ static void enlist(struct st_pending *r)
 			break;
 		r->next = first;
 	} while (!__atomic_compare_exchange_n(&st_returns_list, &first, r, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	r->listed = 1;
+	r->low = ~0ul;
 }
 
 #if defined(__x86_64__)
@@ -162,13 +180,20 @@ static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
 }
 #endif
 
-/* That of its key, if @e has none itself. */
-static bool has_address(const struct st_pending *r, const struct st_pending *e)
+/*
+ * Were the functions of those without an address called in the tail of @e's? x86-64: if the key is the same; there is one address for
+ * a key. Elsewhere a function that uses no stack may have another called at its own key, so there the order says it.
+ */
+static bool in_tail(const struct st_pending *r, const struct st_pending *e, unsigned long i)
 {
-	for (; e > r; e--)
-		if (e->key && e->addr)
-			return true;
-	return false;
+	if (r[i].key != e->key || r[i].addr)
+		return false;
+#if !defined(__x86_64__)
+	for (const struct st_pending *p = &r[i]; p != e; p--)
+		if (p < e || (p->key == e->key && p->addr))
+			return false;
+#endif
+	return true;
 }
 
 /*
@@ -181,44 +206,45 @@ static void reclaim(struct st_pending *r, const struct st_regs *regs)
 
 	if (st_no_syscalls || (m && (m < SEARCH_MIN || m & (m - 1)) && m % SEARCH_MAX))
 		return;
-	for (unsigned long i = ST_PENDING_MAX - 1; i; i--) {
-		unsigned long key = r[i].key;
-
-		if (!key || !r[i].addr || !is_dead(&r[i], regs))
+	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
+		if (r[i].key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
 			continue;
-		/* Those that were called in its tail stand above it. */
-		for (unsigned long k = i; k < ST_PENDING_MAX; k++)
-			if (r[k].key == key && (k == i || !r[k].addr))
+		for (unsigned long k = 1; k < ST_PENDING_MAX; k++)
+			if (in_tail(r, &r[i], k))
 				drop(&r[k]);
+		drop(&r[i]);
 		r->missed = 0;
 	}
-	for (unsigned long i = 1; i < ST_PENDING_MAX; i++)
-		if (r[i].key && !has_address(r, &r[i]))
-			drop(&r[i]);
 	shrink(r);
 }
 
-/* A free place: above all others, or else the highest, but not below one of the same key. 0: none. */
-static unsigned long free_place(const struct st_pending *r, unsigned long key)
+/* A free place: above all others, or else the highest, if that keeps what in_tail() needs. NULL: none. */
+static struct st_pending *free_place(struct st_pending *r, unsigned long key)
 {
-	unsigned long n = r->used + 1;
+	struct st_pending *e = newest(r) + 1;
 
-	if (n < ST_PENDING_MAX && !r[n].key)
-		return n;
-	for (n = ST_PENDING_MAX - 1; n && r[n].key; n--)
-		if (r[n].key == key)
-			return 0;
-	return n;
+	if (e < r + ST_PENDING_MAX && !e->key)
+		return e;
+	for (e = r + ST_PENDING_MAX - 1; e > r && e->key; e--) {
+#if defined(__x86_64__)
+		(void)key;
+#else
+		if (e->key == key)
+			return NULL;
+#endif
+	}
+	return e > r ? e : NULL;
 }
 
-/* The key is not lower than all others, or there is no place above them, or this is the thread's first. */
-static __attribute__((noinline)) bool push_slowly(struct st_pending *r, unsigned long key, unsigned long addr,
-						  struct st_return *ret, void *data, struct st_regs *regs, bool *tail)
+/* *@tail, false before, becomes true if the return address is already `after` of a function that is pending for this key. */
+static bool push(struct st_pending *r, unsigned long key, unsigned long addr, struct st_return *ret, void *data,
+		 const struct st_regs *regs, bool *tail)
 {
+	struct st_pending *e;
 	unsigned int same = 0;
-	unsigned long n, deep;
+	unsigned long low;
 
-	if (!r->listed)
+	if (!r->low)
 		enlist(r);
 	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
 		if (r[i].key != key)
@@ -235,74 +261,35 @@ static __attribute__((noinline)) bool push_slowly(struct st_pending *r, unsigned
 		if (r[i].key == key)
 			drop(&r[i]);
 	/* So for what was left above us in the list, as far as that can be seen at once. */
-	for (n = r->used; n && r[n].key < key && (r[n].key ^ key) < PAGE; n--)
-		if (r[n].key && (!r[n].addr || !is_dead(&r[n], regs)))
+	for (e = newest(r); e > r && e->key > TAKEN && e->key < key && (e->key ^ key) < PAGE; e--) {
+		if (!e->addr || !is_dead(e, regs))
 			break;
-		else if (r[n].key)
-			drop(&r[n]);
+		drop(e);
+	}
 #endif
 	shrink(r);
-	n = free_place(r, key);
-	if (!n) {
+	e = free_place(r, key);
+	if (!e) {
 		reclaim(r, regs);
-		n = free_place(r, key);
+		e = free_place(r, key);
 	}
-	if (!n)
+	if (!e)
 		return false;
-	deep = r[n - 1].deep > ~key ? r[n - 1].deep : ~key;
-	for (unsigned long i = n + 1; i <= r->used; i++)
-		if (r[i].deep < deep)
-			r[i].deep = deep;
-	if (n > r->used)
-		r->used = n;
-	barrier();
-	fill(&r[n], key, *tail ? 0 : addr, deep, ret, data);
+	low = e[-1].low < key ? e[-1].low : key;
+	for (struct st_pending *p = newest(r); p > e; p--)
+		if (p->low > low)
+			p->low = low;
+	fill(e, key, *tail ? 0 : addr, low, ret, data);
+	if (e > newest(r))
+		set_newest(r, e);
 	return true;
 }
 
 /* ---- the entry ---- */
 
-/* *@tail, false before, becomes true if the return address is already `after` of a function that is pending for this key. */
-static inline bool push(struct st_pending *r, unsigned long key, unsigned long addr, struct st_return *ret, void *data,
-			struct st_regs *regs, bool *tail)
+/* The function will return to `after`. */
+static inline void divert(struct st_regs *regs, struct st_return *ret)
 {
-	unsigned long n = r->used;
-
-	if (unlikely(~key <= r[n].deep || n + 1 >= ST_PENDING_MAX || r[n + 1].key || !r->listed))
-		return push_slowly(r, key, addr, ret, data, regs, tail);
-	r->used = ++n;
-	barrier();
-	fill(&r[n], key, addr, ~key, ret, data);
-	return true;
-}
-
-void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
-{
-	struct st_return *ret = hook->data;
-	struct st_slot *t = st_thread_self();
-	void *data = NULL;
-	bool tail = false;
-
-#if defined(__x86_64__)
-	/* What a hook has made the stack is not where the stub goes on. */
-	if (unlikely(regs->sp != (unsigned long)regs + ST_FRAME + ST_RED_ZONE)) {
-		count(&ret->missed);
-		return;
-	}
-#endif
-	if (unlikely(ret->begin != NULL)) {
-		data = ret->begin(ret, regs, ip, parent_ip);
-		if (!data)
-			return;
-	}
-	if (unlikely(!t || !push(list_of(t), st_regs_sp(regs), parent_ip, ret, data, regs, &tail))) {
-		count(&ret->missed);
-		if (data && ret->end)
-			ret->end(ret, data);
-		return;
-	}
-	if (unlikely(tail))
-		return;
 #if defined(__x86_64__)
 	/* Below sp at an entry nothing is live; `path` calls what it finds there. */
 	((unsigned long *)regs->sp)[-2] = regs->ip == ret->site->func ? ret->site->resume : regs->ip;
@@ -312,6 +299,61 @@ void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long i
 #else
 	regs->lr = ret->after;
 #endif
+}
+
+/* Has a hook made another stack of it? x86-64: then it is not where the stub goes on. */
+static inline bool moved(const struct st_regs *regs)
+{
+#if defined(__x86_64__)
+	return regs->sp != (unsigned long)regs + ST_FRAME + ST_RED_ZONE;
+#else
+	(void)regs;
+	return false;
+#endif
+}
+
+static __attribute__((noinline)) void enter_slowly(struct st_hook *hook, struct st_regs *regs, unsigned long ip,
+						   unsigned long parent_ip)
+{
+	struct st_return *ret = hook->data;
+	struct st_slot *t = st_thread_self();
+	void *data = NULL;
+	bool tail = false;
+
+	if (!t || moved(regs)) {
+		count(&ret->missed);
+		return;
+	}
+	if (ret->begin) {
+		data = ret->begin(ret, regs, ip, parent_ip);
+		if (!data)
+			return;
+	}
+	if (!push(list_of(t), st_regs_sp(regs), parent_ip, ret, data, regs, &tail)) {
+		count(&ret->missed);
+		if (ret->end)
+			ret->end(ret, data);
+	} else if (!tail) {
+		divert(regs, ret);
+	}
+}
+
+/* Mostly the key is lower than all that are pending, so none of them has it, and there is room above them. */
+void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+{
+	struct st_return *ret = hook->data;
+	unsigned long tp = st_thread_pointer(), key = st_regs_sp(regs);
+	struct st_slot *t = &st_threads[st_thread_hash(tp)];
+	struct st_pending *r = list_of(t), *e = newest(r) + 1;
+
+	if (unlikely(t->tp != tp || ret->begin || moved(regs) || key >= e[-1].low ||
+		     r->top >= (ST_PENDING_MAX - 1) * sizeof(*e) || e->key)) {
+		enter_slowly(hook, regs, ip, parent_ip);
+		return;
+	}
+	fill(e, key, parent_ip, key, ret, NULL);
+	set_newest(r, e);
+	divert(regs, ret);
 }
 
 /* ---- the return ---- */
@@ -446,7 +488,7 @@ static inline void finish(struct st_slot *t, struct st_pending *e, struct st_reg
 	e->key = 0;
 	barrier();
 	run_hooks(t, ret, regs, addr);
-	if (unlikely(data && ret->end))
+	if (unlikely(ret->end != NULL))
 		ret->end(ret, data);
 }
 
@@ -454,11 +496,11 @@ static inline void finish(struct st_slot *t, struct st_pending *e, struct st_reg
 static __attribute__((noinline)) unsigned long run_tails(struct st_slot *t, struct st_pending *own, struct st_regs *regs)
 {
 	struct st_pending *e = find_slowly(own, regs), *r = st_returns[(e - st_returns[0]) / ST_PENDING_MAX];
-	unsigned long key = e->key, addr = e->addr;
+	unsigned long addr = e->addr;
 
 	set_pc(regs, addr);
-	for (unsigned long i = ST_PENDING_MAX - 1; &r[i] > e; i--)
-		if (r[i].key == key && !r[i].addr)
+	for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
+		if (in_tail(r, e, i))
 			finish(t, &r[i], regs, addr);
 	finish(t, e, regs, addr);
 	if (own)
@@ -466,16 +508,16 @@ static __attribute__((noinline)) unsigned long run_tails(struct st_slot *t, stru
 	return addr;
 }
 
+/* x86-64: only what return.S does not do itself. */
 unsigned long st_return_run(struct st_regs *regs)
 {
 	struct st_slot *t = st_thread_known();
 	struct st_pending *own = t ? list_of(t) : NULL, *e;
-	unsigned long addr, n;
+	unsigned long addr;
 
 	if (unlikely(!own))
 		return run_tails(t, own, regs);
-	n = own->used;
-	e = &own[n];
+	e = newest(own);
 #if defined(__x86_64__)
 	if (unlikely(e->key != regs->sp - 8 || !e->addr || e->ret->after != *(unsigned long *)(regs->sp - 8)))
 #else

@@ -22,14 +22,17 @@
  */
 #define ST_PENDING_MAX	128
 
-/* For return.S and unwind.c: offsets in struct st_pending (the header's in the second column), struct st_return. */
+/* For return.S and unwind.c: offsets in struct st_pending (the header's behind them), struct st_return. */
 #define ST_PENDING_KEY	0
 #define ST_PENDING_ADDR	(1 * __SIZEOF_POINTER__)	/* next */
-#define ST_PENDING_RET	(2 * __SIZEOF_POINTER__)	/* used */
-#define ST_PENDING_DEEP	(3 * __SIZEOF_POINTER__)
+#define ST_PENDING_RET	(2 * __SIZEOF_POINTER__)	/* top */
+#define ST_PENDING_LOW	(3 * __SIZEOF_POINTER__)
 #define ST_PENDING_DATA	(4 * __SIZEOF_POINTER__)
 #define ST_PENDING_SIZE	(6 * __SIZEOF_POINTER__)
+#define ST_RETURN_SITE	(6 * __SIZEOF_POINTER__)
 #define ST_RETURN_AFTER	(8 * __SIZEOF_POINTER__)
+#define ST_RETURN_HOOKS	(9 * __SIZEOF_POINTER__)
+#define ST_RETURN_END	(12 * __SIZEOF_POINTER__)
 
 #ifndef __ASSEMBLER__
 
@@ -69,24 +72,21 @@ struct st_return {
  * @addr: the true return address, with Thumb bit; 0: that of an older one with the same key, whose function called this
  *	one's in its tail
  * @ret: of which function
- * @deep: the complement of the lowest key up to here. A lower one can't be among them.
+ * @low: the lowest key up to here: a lower one is not among them. Of the header: the highest number, or 0 before it is in the list
  * @data: from @begin
  */
 struct st_pending {
 	unsigned long key;
 	union {
 		unsigned long addr;
-		struct st_pending *next;	/* thread that has pending returns, or had some */
+		struct st_pending *next;	/* thread that has pending returns, or had some: the list begins at st_returns_list */
 	};
 	union {
 		struct st_return *ret;
-		unsigned long used;		/* none above this index */
+		unsigned long top;		/* offset in bytes of the newest; 0: there is none */
 	};
-	unsigned long deep;
-	union {
-		void *data;
-		unsigned long listed;		/* not 0: in the list that begins at st_returns_list */
-	};
+	unsigned long low;
+	void *data;
 	unsigned long missed;			/* of the header: misses since the last look for what is dead */
 };
 

@@ -11,11 +11,12 @@
  *	rsp - 16	8 bytes of padding: st_return_data()
  *	rsp - 184 ->	struct st_regs, 168 bytes
  */
+#include <engine/return.h>
 #include "frame.h"
 
 	.text
 	.globl	st_return
-	.hidden	st_return, st_return_run
+	.hidden	st_return, st_return_run, st_returns, st_threads
 	.type	st_return, @function
 	.balign	64
 st_return:
@@ -61,10 +62,65 @@ st_return:
 	jnz	.Lodd_flags
 .Lcall:
 	and	$-16, %rsp
-	mov	%rbp, %rdi
-	call	st_return_run
+
+	/*
+	 * st_return_run() in place, for its usual way: the newest pending return of the thread is this one, it has hooks that use
+	 * general registers only, and the thread is in no hook. In the order that return.c gives reasons for.
+	 */
+	mov	%fs:0, %rax
+	imul	$ST_SLOT_HASH, %fs:0, %ecx
+	shr	$(32 - ST_THREADS_BITS - ST_SLOT_SHIFT), %ecx
+	and	$(((1 << ST_THREADS_BITS) - 1) << ST_SLOT_SHIFT), %ecx
+	lea	st_threads(%rip), %r12
+	add	%rcx, %r12
+	cmp	%rax, ST_SLOT_TP(%r12)
+	jne	.Lrun
+	cmpq	$0, ST_SLOT_BUSY(%r12)
+	jne	.Lrun
+	imul	$(ST_PENDING_MAX * ST_PENDING_SIZE >> ST_SLOT_SHIFT), %rcx, %rcx
+	lea	st_returns(%rip), %rdx
+	add	%rcx, %rdx			/* the header */
+	mov	ST_PENDING_RET(%rdx), %rcx
+	lea	(%rdx, %rcx), %r8		/* the newest */
+	lea	ST_FRAME(%rbp), %rdi
+	cmp	ST_PENDING_KEY(%r8), %rdi
+	jne	.Lrun
+	mov	ST_PENDING_ADDR(%r8), %r15
+	mov	ST_PENDING_RET(%r8), %rbx
+	mov	ST_PENDING_DATA(%r8), %rax
+	or	ST_RETURN_END(%rbx), %rax
+	jnz	.Lrun
+	test	%r15, %r15
+	jz	.Lrun
+	mov	ST_FRAME(%rbp), %rax
+	cmp	ST_RETURN_AFTER(%rbx), %rax
+	jne	.Lrun
+	mov	%rbp, ST_SLOT_BUSY(%r12)
+	mov	ST_RETURN_HOOKS(%rbx), %r13
+	test	$ST_HOOKS_MASK, %r13b
+	jnz	.Lnot_general
+	mov	%r15, ST_RIP(%rbp)
+	mov	%r15, ST_FRAME(%rbp)
+	movq	$0, ST_FRAME - 8(%rbp)
+	movq	$0, ST_PENDING_KEY(%r8)
+	sub	$ST_PENDING_SIZE, %rcx
+	mov	%rcx, ST_PENDING_RET(%rdx)
+	mov	ST_RETURN_SITE(%rbx), %rbx
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jz	2f
+1:	mov	%rbp, %rsi
+	mov	ST_SITE_IP(%rbx), %rdx
+	mov	%r15, %rcx
+	call	*ST_HOOK_FUNC(%rdi)
+	add	$8, %r13
+	mov	(%r13), %rdi
+	test	%rdi, %rdi
+	jnz	1b
+2:	movq	$0, ST_SLOT_BUSY(%r12)
+.Lran:
 	mov	%rbp, %rsp
-	mov	%rax, ST_FRAME(%rbp)	/* a hook may have changed what stands there */
+	mov	%r15, ST_FRAME(%rbp)		/* a hook may have changed what stands there */
 	mov	ST_EFLAGS(%rbp), %rax
 	cmp	%rax, %r14
 	jne	.Lnew_flags
@@ -104,6 +160,13 @@ st_return:
 	ret
 
 	.cfi_restore_state
+.Lnot_general:
+	movq	$0, ST_SLOT_BUSY(%r12)
+.Lrun:
+	mov	%rbp, %rdi
+	call	st_return_run
+	mov	%rax, %r15
+	jmp	.Lran
 .Lodd_flags:
 	pushq	$ST_EFLAGS_USUAL
 	popfq
