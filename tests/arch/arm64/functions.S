@@ -311,10 +311,23 @@ function bti_push, move, F_PAD
 	ldp	x29, x30, [sp], #16
 end bti_push
 
-function paciasp, move
+function paciasp, move, F_PAD
 	hint	#25
 	hint	#29				/* fails if sp or x30 is another */
 end paciasp
+
+function paciasp_push, move, F_PAD
+	hint	#25
+	stp	x29, x30, [sp, #-16]!
+	ldp	x29, x30, [sp], #16
+	hint	#29
+end paciasp_push
+
+function pacibsp_nop, nop, F_PAD
+	hint	#27
+	nop
+	hint	#31
+end pacibsp_nop
 
 function push, move
 	stp	x29, x30, [sp, #-16]!
