@@ -15,6 +15,7 @@ struct function {
 	unsigned long func;
 	size_t size;
 	size_t room;
+	size_t entry; /* offset of its entry, behind a landing pad */
 	size_t start; /* offset of the site */
 	bool inside;  /* it is not the entry */
 };
@@ -112,7 +113,7 @@ static void names(struct survey *s, const struct function *f, const struct st_x8
 		to = off + insn->len + (long)(int32_t)little_endian(code + insn->disp, 4);
 		leads_to(s, f, to);
 		/* Its own entry is a function, not data. */
-		if (to && to != f->start && to < s->data)
+		if (to && to != f->entry && to < s->data)
 			s->data = to;
 	} else if (insn->disp_len >= 4) {
 		leads_to(s, f, little_endian(code + insn->disp, insn->disp_len) - f->func);
@@ -311,7 +312,7 @@ static int plan_jump(struct st_plan *plan, const struct function *f, const struc
 	}
 	plan->jump = JUMP;
 	/* A symbol between: an entry point of its own, that the jump would cover. */
-	if (f->start < f->room && f->room < f->start + plan->len)
+	if (f->room < f->start + plan->len && (f->start < f->room || !f->inside))
 		return refuse(plan, either(f, "another function starts within its first bytes",
 					   "another function starts within a jump"));
 	if (plan->insns > 1 && strict(s, plan, f, flags))
@@ -387,13 +388,11 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 		return refuse(plan, "it has no bytes");
 	/* The instruction behind the landing pad is the entry, whoever asks for it. */
 	if (st_x86_decode(&insn, code, f.size) > 0 && insn.class == ST_X86_ENDBR64)
-		f.start = insn.len;
-	if (f.start == f.size)
+		f.entry = insn.len;
+	if (f.entry == f.size)
 		return refuse(plan, "it holds no instruction");
-	if (offset && offset != f.start) {
-		f.start = offset;
-		f.inside = true;
-	}
+	f.start = offset ? offset : f.entry;
+	f.inside = f.start != f.entry;
 	plan->addr = func + f.start;
 	plan->inside = f.inside;
 	if (f.start >= f.size)
