@@ -2,6 +2,7 @@
 /*
  * Is a word an instruction? Asked of words that may be data, so what is not allocated, or is never
  * in a program's code, is none. Within FP/SIMD, SVE and SME whole groups are taken as allocated.
+ * What is frequent comes first in the tables: a function is read as a whole for each site in it.
  *
  * Section names are those of the Arm ARM (DDI 0487), chapter C4.
  */
@@ -16,8 +17,8 @@ struct row {
 
 /* Data processing, immediate (C4.1.92); the fields of logical, bitfield and extract: see below */
 static const struct row immediate[] = {
-	{0x1f000000, 0x10000000}, /* adr, adrp */
 	{0x1f800000, 0x11000000}, /* add, sub */
+	{0x1f000000, 0x10000000}, /* adr, adrp */
 	{0xbfc0c000, 0x91800000}, /* addg, subg: tags */
 	{0x7ff00000, 0x11c00000}, /* smax, smin, umax, umin */
 	{0x1f800000, 0x12000000}, /* and, orr, eor */
@@ -92,6 +93,25 @@ static const struct row registers[] = {
 
 /* Loads and stores (C4.1.94) */
 static const struct row memory[] = {
+	/* a register, by size and opc; offset in bits 24, 21, 11, 10 */
+	{0x3f800000, 0x39000000}, /* bytes to doublewords */
+	{0x3f800000, 0x38000000},
+	{0xbf800000, 0x38800000}, /* with a sign: bytes, halfwords */
+	{0xbf800000, 0x39800000},
+	{0xffc00000, 0xb8800000}, /* words */
+	{0xffc00000, 0xb9800000},
+	{0xffc00000, 0xf8800000}, /* prfm */
+	{0xffc00000, 0xf9800000},
+	{0x3f800000, 0x3c000000}, /* FP/SIMD: b to d */
+	{0x3f800000, 0x3d000000},
+	{0xff800000, 0x3c800000}, /* q */
+	{0xff800000, 0x3d800000},
+	{0x3f200c00, 0x38200000}, /* ldadd, swp, ... */
+	{0xff200400, 0xf8200400}, /* ldraa, ldrab */
+	{0x7e000000, 0x28000000}, /* pairs */
+	{0xfe000000, 0x68000000}, /* ldpsw, stgp */
+	{0xbe000000, 0x2c000000},
+	{0xfe000000, 0xac000000},
 	{0x3f000000, 0x18000000}, /* literal */
 	{0xbf000000, 0x1c000000},
 	{0xff000000, 0x9c000000},
@@ -107,25 +127,6 @@ static const struct row memory[] = {
 	{0xff200800, 0xd9200800},
 	{0xff200c00, 0xd9200000}, /* ldg, stzgm, ... */
 	{0x3b200c00, 0x19000400}, /* cpy, set */
-	{0x7e000000, 0x28000000}, /* pairs */
-	{0xfe000000, 0x68000000}, /* ldpsw, stgp */
-	{0xbe000000, 0x2c000000},
-	{0xfe000000, 0xac000000},
-	/* a register, by size and opc; offset in bits 24, 21, 11, 10 */
-	{0x3f800000, 0x38000000}, /* bytes to doublewords */
-	{0x3f800000, 0x39000000},
-	{0xbf800000, 0x38800000}, /* with a sign: bytes, halfwords */
-	{0xbf800000, 0x39800000},
-	{0xffc00000, 0xb8800000}, /* words */
-	{0xffc00000, 0xb9800000},
-	{0xffc00000, 0xf8800000}, /* prfm */
-	{0xffc00000, 0xf9800000},
-	{0x3f800000, 0x3c000000}, /* FP/SIMD: b to d */
-	{0x3f800000, 0x3d000000},
-	{0xff800000, 0x3c800000}, /* q */
-	{0xff800000, 0x3d800000},
-	{0x3f200c00, 0x38200000}, /* ldadd, swp, ... */
-	{0xff200400, 0xf8200400}, /* ldraa, ldrab */
 	/* structures */
 	{0xbfbf0000, 0x0c000000},
 	{0xbfa00000, 0x0c800000},

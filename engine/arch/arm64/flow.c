@@ -6,8 +6,9 @@
  *
  * 1. The function holds no data. Every word of it is an allocated instruction, the last one does
  *    not go on behind it, no literal load in it reads from it, and nothing in it computes an
- *    address inside it (ADR; ADRP and what adds to it), but for the base of a switch: an address
- *    that is added to, and then branched to, and not loaded from. So compilers' switches, computed
+ *    address inside it (ADR; ADRP and what adds to it), but for that of code by the second rule,
+ *    and the base of a switch: an address that is added to, and then branched to, and not loaded
+ *    from. So compilers' switches, computed
  * gotos and landing pads of exceptions are code, though no branch leads there. Data must be reached
  * from somewhere, and this is all that reaches data in text but a pointer made elsewhere.
  *
@@ -150,6 +151,41 @@ static uint64_t in_page(uint32_t insn, unsigned int reg, uint64_t page)
 	return insn >> 27 & 1 && (insn >> 25 & 7) != 7 && (insn >> 25 & 3) != 3 ? page : 0;
 }
 
+/* Does an instruction put something into the register that its lowest bits name? */
+static bool defines(uint32_t insn)
+{
+	/* immediates */
+	if ((insn & 0x1c000000) == 0x10000000)
+		return true;
+	/* loads of one register, of what size and sign; no prefetch */
+	if ((insn & 0x3e000000) == 0x38000000)
+		return insn & 0x00c00000 && (insn & 0xffc00000) != 0xf9800000 &&
+		       (insn & 0xffc00000) != 0xf8800000;
+	/* arithmetic, but for what only changes flags: ccmp, rmif, setf */
+	return (insn & 0x0e000000) == 0x0a000000 && (insn & 0x1fa00000) != 0x1a000000;
+}
+
+/*
+ * Is what the instruction at @k finds in @reg certainly not @page? What is added to a page belongs
+ * to one symbol, so all ADRP that come to it have the same page: the nearest one tells, if control
+ * goes on from there to here.
+ */
+static bool has_other_page(const struct st_a64_body *body, size_t k, unsigned int reg,
+			   uint64_t page)
+{
+	while (k--) {
+		uint32_t insn = st_a64_word(body, k);
+		enum flow flow = flow_of(insn);
+
+		if (flow == JUMPS || flow == LEAVES || flow == NONE)
+			return false;
+		if ((insn & 31) == reg && defines(insn))
+			return (insn & 0x9f000000) != 0x90000000 ||
+			       st_a64_adr(insn, address(body, k)) != page;
+	}
+	return false;
+}
+
 /*
  * Which words' address is computed, or which are read as literals, by the instruction at @i. Calls
  * mark() for each; false if it said so.
@@ -184,7 +220,8 @@ static bool refers(const struct st_a64_body *body, size_t i, bool (*mark)(void *
 	for (k = 0; k < body->words; k++) {
 		to = in_page(st_a64_word(body, k), insn & 31, page);
 		n = to ? index_of(body, to) : body->words;
-		if (n < body->words && n && !mark(arg, n))
+		if (n < body->words && n && !has_other_page(body, k, insn & 31, page) &&
+		    !mark(arg, n))
 			return false;
 	}
 	return true;
@@ -197,13 +234,20 @@ static bool stop(void *arg, size_t i)
 	return false;
 }
 
+/* Does its last word not go on behind it? */
+static bool ends(const struct st_a64_body *body)
+{
+	enum flow last = flow_of(st_a64_word(body, body->words - 1));
+
+	return last != FALLS && last != FORKS;
+}
+
 /* The first rule. */
 static bool holds_no_data(const struct st_a64_body *body)
 {
-	enum flow last = flow_of(st_a64_word(body, body->words - 1));
 	size_t i;
 
-	if (last == FALLS || last == FORKS)
+	if (!ends(body))
 		return false;
 	for (i = 0; i < body->words; i++) {
 		uint32_t insn = st_a64_word(body, i);
@@ -276,6 +320,19 @@ static bool follow(const struct st_a64_body *body, const uint8_t *named, uint8_t
 	return more;
 }
 
+/* Nothing but instructions, and all that is named is code by the second rule. */
+static bool only_labels(const struct st_a64_body *body, const uint8_t *named, const uint8_t *code)
+{
+	size_t i;
+
+	if (!ends(body))
+		return false;
+	for (i = 0; i < body->words; i++)
+		if (!st_a64_allocated(st_a64_word(body, i)) || (get(named, i) && !get(code, i)))
+			return false;
+	return true;
+}
+
 /* The second rule. */
 static const char *reached(const struct st_a64_body *body, size_t site)
 {
@@ -306,8 +363,9 @@ static const char *reached(const struct st_a64_body *body, size_t site)
 		if ((insn & 0x3b000000) == 0x18000000 && !refers(body, i, is_clear, code))
 			return "its function reads instructions as data";
 	}
-	return get(code, site) ? NULL
-			       : "it may be data: no branch from the function's entry leads there";
+	return get(code, site) || only_labels(body, named, code)
+		       ? NULL
+		       : "it may be data: no branch from the function's entry leads there";
 }
 
 const char *st_a64_doubt(const struct st_a64_body *body, size_t i)
@@ -320,6 +378,11 @@ static bool loads_exclusive(uint32_t insn)
 	if ((insn & 0xbfe00000) == 0x89400000) /* ldtxr */
 		return true;
 	return (insn & 0x3fc00000) == 0x08400000 && (insn >> 31 || !(insn >> 21 & 1));
+}
+
+static bool clears_exclusive(uint32_t insn)
+{
+	return (insn & 0xfffff0ff) == 0xd503305f; /* clrex */
 }
 
 static bool stores_exclusive(uint32_t insn)
@@ -369,7 +432,7 @@ bool st_a64_exclusive(const struct st_a64_body *whole, size_t site)
 			enum flow flow = flow_of(insn);
 
 			if (!(loads_exclusive(insn) || (get(held, i) && !stores_exclusive(insn))) ||
-			    (insn & 0xfffff0ff) == 0xd503305f) /* clrex */
+			    clears_exclusive(insn))
 				continue;
 			to = target_of(body, i);
 			if (flow != JUMPS && i + 1 < body->words)
@@ -388,7 +451,8 @@ bool st_a64_exclusive(const struct st_a64_body *whole, size_t site)
 				leads |= get(wanted, k);
 			if ((flow == FORKS || flow == JUMPS) && to < body->words)
 				leads |= get(wanted, to);
-			if (wants_exclusive(insn) || (leads && !loads_exclusive(insn)))
+			if (wants_exclusive(insn) ||
+			    (leads && !loads_exclusive(insn) && !clears_exclusive(insn)))
 				more |= set(wanted, i);
 		}
 	}
