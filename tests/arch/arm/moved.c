@@ -431,6 +431,9 @@ static uint32_t special(uint32_t bits, uint32_t mask)
 		if (!(mask & f) && kind < 3)
 			bits = (bits & ~f) | (kind == 2 ? 13u : 15u) << shift[i];
 	}
+	/* a push of pc */
+	if (mask == 0x0e000000 && (bits >> 25 & 7) == 4 && rnd() % 4 == 0)
+		bits = (bits & 0x0000dfff) | 0x092d8000;
 	/* coprocessors that exist: VFP */
 	if (!(mask & 0xf00) && (bits & 0x0c000000) == 0x0c000000 && rnd() % 2)
 		bits = (bits & ~0xf00u) | (10 + rnd() % 2) << 8;
@@ -815,6 +818,10 @@ static void plans_anywhere(void)
 		  { 0x4801, 0xf001, 0xf800, 0xbf00, 0x0000, 0x0000 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
 		{ "T32 a Thumb-1 table behind a call", ST_ISA_T32, { 0x2801, 0xd804, 0xf001, 0xf800, 0x0201, 0x3001, 0x3002,
 		  0x4770 }, 16, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 behind a far jump of Thumb-1", ST_ISA_T32, { 0xf000, 0xf802, 0x3001, 0x3001, 0x3002, 0x4770 }, 12, 4, ANY, NO,
+		  0, 0, 0, 0 },
+		{ "T32 where it leads", ST_ISA_T32, { 0xf000, 0xf802, 0x3001, 0x3001, 0x3002, 0x4770 }, 12, 8, ANY, JUMP, 4, 2, 4,
+		  0 },
 		{ "T32 orr r3, #1; bx r3", ST_ISA_T32, { 0x2000, 0x3001, 0xf043, 0x0301, 0x4718 }, 10, 0, 0, NO, 0, 0, 0, 0 },
 		{ "T32 pop {lr}; bx r3", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0xe8bd, 0x4010, 0x4718 }, 12, 2, 0, JUMP, 4, 2, 4,
 		  0 },
