@@ -120,6 +120,19 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 	return ret;
 }
 
+/* The hooks of its users go; what the agent needs for itself stays until nobody needs that. */
+static void drop_hooks(struct st_session *s, struct st_ctl_site *c)
+{
+	unsigned long internal = st_session_address(s, s->ctl->internal);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
+		if (c->list[i] - internal < sizeof(s->ctl->internal))
+			c->list[n++] = c->list[i];
+	memset(c->list + n, 0, sizeof(c->list) - n * sizeof(c->list[0]));
+	memset(c->returns, 0, sizeof(c->returns));
+}
+
 static int do_detach(struct st_session *s)
 {
 	unsigned int region[ST_REGIONS_MAX];
@@ -135,7 +148,7 @@ static int do_detach(struct st_session *s)
 
 		if (c->state == ST_SITE_FREE)
 			continue;
-		memset(c->list, 0, sizeof(c->list));
+		drop_hooks(s, c);
 		st_site_redirect(s, c, 0, 0);
 		all[n++] = i;
 	}
@@ -143,6 +156,10 @@ static int do_detach(struct st_session *s)
 	free(all);
 	if (!ret)
 		ret = st_session_grace(s);
+	if (!ret)
+		ret = st_traps_end(s, true);
+	for (unsigned int i = 0; i < ST_INTERNAL_MAX && !ret; i++)
+		ret = st_session_unhook_internal(s, i);
 	if (ret)
 		return ret;
 	for (int i = 0; i < ST_PROBES_MAX; i++)

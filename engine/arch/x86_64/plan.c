@@ -15,6 +15,7 @@ struct function {
 	unsigned long func;
 	size_t size;
 	size_t room;
+	size_t entry; /* offset of its entry, behind a landing pad */
 	size_t start; /* offset of the site */
 	bool inside;  /* it is not the entry */
 };
@@ -25,7 +26,7 @@ struct function {
  *
  * @found: an instruction starts at the site
  * @broken: it holds bytes that are no instruction
- * @indirect: it holds a jump whose targets its bytes don't give
+ * @indirect: it holds a jump whose targets its bytes don't give, or another part of it may
  * @data: the first offset that may be data
  * @into: offsets from the site that something leads to
  * @around: offsets from the site of instructions that branch to the site
@@ -112,13 +113,34 @@ static void names(struct survey *s, const struct function *f, const struct st_x8
 		to = off + insn->len + (long)(int32_t)little_endian(code + insn->disp, 4);
 		leads_to(s, f, to);
 		/* Its own entry is a function, not data. */
-		if (to && to != f->start && to < s->data)
+		if (to && to != f->entry && to < s->data)
 			s->data = to;
 	} else if (insn->disp_len >= 4) {
 		leads_to(s, f, little_endian(code + insn->disp, insn->disp_len) - f->func);
 	}
 	if (insn->imm_len >= 4)
 		leads_to(s, f, little_endian(code + insn->imm, insn->imm_len) - f->func);
+}
+
+/* Does the instruction put something on top of the stack, for a ret behind it to go to? */
+static bool puts_on_top(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	uint8_t op = code[insn->opcode], modrm = insn->modrm ? code[insn->modrm] : 0;
+
+	if (insn->opcode && code[insn->opcode - 1] == 0x0f)
+		return false;
+	switch (op) {
+	case 0x50 ... 0x57: /* push */
+	case 0x68:
+	case 0x6a:
+		return true;
+	case 0x89: /* mov to (%rsp) */
+	case 0xc7:
+		return (modrm & 0xc7) == 0x04 && code[insn->modrm + 1] == 0x24;
+	case 0xff:
+		return (modrm >> 3 & 7) == 6;
+	}
+	return false;
 }
 
 /*
@@ -145,6 +167,7 @@ static void survey(struct survey *s, const struct function *f, bool open)
 {
 	struct st_x86_insn insn;
 	size_t off = 0, furthest = 0;
+	bool on_top = false;
 
 	*s = (struct survey){.data = f->size};
 	while (off < f->size) {
@@ -162,6 +185,12 @@ static void survey(struct survey *s, const struct function *f, bool open)
 			size_t to = off + len + insn.rel;
 
 			branches_to(s, f, off, to, insn.class == ST_X86_CALL);
+			/*
+			 * A condition leads out of the function: to its cold part, most of the
+			 * time, which has a table perhaps, with entries for this one.
+			 */
+			if (to >= f->size && insn.class == ST_X86_JCC)
+				s->indirect = true;
 			if (to < f->size && to > furthest && insn.class != ST_X86_CALL)
 				furthest = to;
 		} else {
@@ -170,8 +199,9 @@ static void survey(struct survey *s, const struct function *f, bool open)
 		/* A landing pad is there because something comes by an address. */
 		if (insn.class == ST_X86_ENDBR64)
 			leads_to(s, f, off);
-		if (insn.class == ST_X86_JMP_INDIRECT)
+		if (insn.class == ST_X86_JMP_INDIRECT || (insn.class == ST_X86_RET && on_top))
 			s->indirect = true;
+		on_top = puts_on_top(&insn, f->code + off);
 		off += len;
 		if (open && !st_x86_falls(&insn) && furthest < off && off < s->data)
 			s->data = off;
@@ -293,7 +323,7 @@ static bool around(const struct survey *s, const struct st_plan *plan)
 static bool strict(const struct survey *s, const struct st_plan *plan, const struct function *f,
 		   unsigned int flags)
 {
-	if (flags & ST_PLAN_STRICT)
+	if (flags & (ST_PLAN_STRICT | ST_PLAN_PART))
 		return true;
 	/* Symbols within: of the second one and those behind it @room says nothing. */
 	return f->inside && (s->indirect || (f->room < f->size && f->start + plan->len > f->room));
@@ -311,7 +341,7 @@ static int plan_jump(struct st_plan *plan, const struct function *f, const struc
 	}
 	plan->jump = JUMP;
 	/* A symbol between: an entry point of its own, that the jump would cover. */
-	if (f->start < f->room && f->room < f->start + plan->len)
+	if (f->room < f->start + plan->len && (f->start < f->room || !f->inside))
 		return refuse(plan, either(f, "another function starts within its first bytes",
 					   "another function starts within a jump"));
 	if (plan->insns > 1 && strict(s, plan, f, flags))
@@ -387,13 +417,11 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 		return refuse(plan, "it has no bytes");
 	/* The instruction behind the landing pad is the entry, whoever asks for it. */
 	if (st_x86_decode(&insn, code, f.size) > 0 && insn.class == ST_X86_ENDBR64)
-		f.start = insn.len;
-	if (f.start == f.size)
+		f.entry = insn.len;
+	if (f.entry == f.size)
 		return refuse(plan, "it holds no instruction");
-	if (offset && offset != f.start) {
-		f.start = offset;
-		f.inside = true;
-	}
+	f.start = offset ? offset : f.entry;
+	f.inside = f.start != f.entry || flags & ST_PLAN_PART;
 	plan->addr = func + f.start;
 	plan->inside = f.inside;
 	if (f.start >= f.size)
