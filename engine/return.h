@@ -90,7 +90,10 @@ struct st_pending {
 	};
 	unsigned long low;
 	void *data;
-	unsigned long missed;			/* of the header: misses since the last look for what is dead */
+	union {
+		unsigned long tail;		/* if addr is 0: `after` of the older one */
+		unsigned long missed;		/* of the header: misses since the last look for what is dead */
+	};
 };
 
 /* By index of the thread's slot (engine/thread.h). Touched when a thread's first return becomes pending. */
@@ -102,6 +105,11 @@ void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long i
 
 /* Where stubs go when a function returns to @after (arch/<arch>/return.S). Not a C function. */
 void st_return(void);
+
+#if defined(__x86_64__)
+/* A `ret`: where a hook sends a thread that is to return from a function at once. */
+void st_return_ret(void);
+#endif
 
 /* Called by it. @regs: as they are behind the return, but pc, which is set. Return: pc, with Thumb bit. */
 unsigned long st_return_run(struct st_regs *regs) __attribute__((visibility("hidden")));
