@@ -39,6 +39,7 @@ const char cli_functions_help[] =
 struct list {
 	struct st_proc *proc;		/* NULL: a file */
 	const struct st_ctl *ctl;	/* of the agent in the process, or NULL */
+	unsigned int flags;		/* ST_PLAN_*, for the object that is listed */
 	char **globs;
 	int nglobs;
 	uint8_t *code;
@@ -99,7 +100,7 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		plan->why = "out of memory";
 		return;
 	}
-	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, ST_PLAN_ANY | (f->flags & ST_FUNC_PART ? ST_PLAN_STRICT : 0),
+	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, l->flags | (f->flags & ST_FUNC_PART ? ST_PLAN_STRICT : 0),
 			f->isa);
 }
 
@@ -154,13 +155,14 @@ static void show(const struct st_object *obj, const struct st_func *f, const str
 	putchar('\n');
 }
 
-static void list_object(struct list *l, struct st_object *obj)
+static void list_object(struct list *l, const struct st_objects *objs, struct st_object *obj)
 {
 	unsigned long planned = 0, counted = 0;
 	const struct st_func *f;
 	struct st_plan p;
 	size_t n, i;
 
+	l->flags = st_object_no_breakpoints(objs, obj) ? 0 : ST_PLAN_ANY;
 	f = st_object_functions(obj, &n);
 	if (obj->why && (!l->nglobs || !n))
 		cli_say("%s: %s", obj->name, obj->why);
@@ -254,7 +256,7 @@ int cli_functions(int argc, char **argv)
 		goto out;
 	}
 	for (i = 0; i < objs->n; i++)
-		list_object(&l, &objs->object[i]);
+		list_object(&l, objs, &objs->object[i]);
 	if (cli_flush(&status)) {
 		if (l.matched)
 			summary(&l);

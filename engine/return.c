@@ -430,10 +430,13 @@ static __attribute__((noinline)) struct st_pending *find_slowly(struct st_pendin
  */
 static __attribute__((noinline)) void run_slowly(struct st_return *ret, struct st_regs *regs)
 {
-	struct st_site site = {
-		.func = ret->site->func, .ip = ret->site->ip, .flags = ST_SITE_RETURN, .hooks = (void *)&ret->hooks,
-	};
+	struct st_site site;	/* no initialiser: that may be a call of memset() */
 
+	site.func = ret->site->func;
+	site.ip = ret->site->ip;
+	site.flags = ST_SITE_RETURN;
+	site.hooks = (void *)&ret->hooks;
+	site.missed = 0;
 	st_dispatch_vector(&site, regs);
 	if (site.missed)
 		count(&ret->missed);

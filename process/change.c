@@ -169,9 +169,12 @@ static int look_begin(struct st_session *s, struct look *l, const struct change 
 	struct feeder *feeder = make_feeders(s, &feeders);
 
 	memset(l, 0, sizeof(*l));
-	for (int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind == ST_REGION_AGENT)
-			l->agent = (struct st_range){ s->ctl->region[i].start, s->ctl->region[i].start + s->ctl->region[i].size };
+	for (int i = 0; i < ST_REGIONS_MAX; i++) {
+		const struct st_ctl_region *r = &s->ctl->region[i];
+
+		if (r->kind == ST_REGION_AGENT && s->ctl->entry - r->start < r->size)
+			l->agent = (struct st_range){ r->start, r->start + r->size };
+	}
 	/* Each stub has one exit, which lies in the bytes of one jump. */
 	size += feeders;
 	l->range = malloc((n + 1) * sizeof(*l->range));

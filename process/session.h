@@ -79,6 +79,12 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
  */
 int st_sites_undo(const struct st_ctl *ctl, unsigned long addr, uint8_t *code, size_t len);
 
+/* Why there can be no breakpoints in an object, half a sentence; NULL: there can. Of a process, or a file. */
+const char *st_object_no_breakpoints(const struct st_objects *objs, const struct st_object *o);
+
+/* Of the sites that have the hook at @hook (an address in the target): how many there are of each kind. */
+void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO]);
+
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 

@@ -65,6 +65,23 @@ int st_sites_undo(const struct st_ctl *ctl, unsigned long addr, uint8_t *code, s
 	return 0;
 }
 
+void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO])
+{
+	uint32_t used = __atomic_load_n(&ctl->sites_used, __ATOMIC_ACQUIRE);
+
+	memset(kinds, 0, ST_KIND_NO * sizeof(*kinds));
+	for (uint32_t i = 0; i < used && i < ST_SITES_MAX; i++) {
+		const struct st_ctl_site *c = &ctl->site[i];
+		uint32_t kind = c->form[c->now < ST_FORMS ? c->now : ST_FORM_JUMP].kind;
+		bool on = false;
+
+		for (int k = 0; k < ST_SITE_HOOKS_MAX; k++)
+			on = on || c->list[k] == hook || c->returns[k] == hook;
+		if (on && c->state != ST_SITE_FREE && kind < ST_KIND_NO)
+			kinds[kind]++;
+	}
+}
+
 /* The target's code as it would be without us. */
 static const uint8_t *code_at(struct st_session *s, unsigned long addr, size_t len)
 {

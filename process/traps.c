@@ -42,26 +42,30 @@ static bool is_c_library(const struct st_object *o)
 	return false;
 }
 
-const char *st_traps_refuse(struct st_session *s, unsigned long addr)
+const char *st_object_no_breakpoints(const struct st_objects *objs, const struct st_object *o)
 {
-	struct st_objects *objs;
-	const struct st_object *o;
 	bool loader = false;
 
-	if (st_session_objects(s, &objs))
-		return "its object can't be read";
-	o = st_objects_find(objs, addr);
-	if (!o)
-		return "only a breakpoint fits, and whose code it is is not known";
 	if (o->flags & ST_OBJECT_VDSO)
 		return "only a breakpoint fits, and it is the kernel's code";
 	if (is_c_library(o))
 		return "only a breakpoint fits, and the C library blocks all signals in places, where one would end the process";
 	for (size_t i = 0; i < objs->n; i++)
 		loader = loader || (objs->object[i].flags & ST_OBJECT_INTERP);
-	if (!loader)
+	if (objs->proc && !loader)
 		return "only a breakpoint fits, and the program has its C library in it, which blocks all signals in places, where one would end the process";
 	return NULL;
+}
+
+const char *st_traps_refuse(struct st_session *s, unsigned long addr)
+{
+	struct st_objects *objs;
+	const struct st_object *o;
+
+	if (st_session_objects(s, &objs))
+		return "its object can't be read";
+	o = st_objects_find(objs, addr);
+	return o ? st_object_no_breakpoints(objs, o) : "only a breakpoint fits, and whose code it is is not known";
 }
 
 /* ---- looking at threads, all of them stopped */

@@ -165,7 +165,7 @@ probe "a second counter" 0 -c -n 1 'p:second shape'
 kill -KILL $tool
 wait $tool 2>/dev/null
 "$ST" status -p $TARGET >"$T/out"
-like "killed: status" "$T/out" "^probe orphan [0-9]+ hits on 1 sites, by orphan: p:orphan peek$"
+like "killed: status" "$T/out" "^probe orphan [0-9]+ hits on 1 sites \\(1 move\\), by orphan: p:orphan peek$"
 probe "after a kill" 0 -n 3 'p:next shape'
 is "after a kill" "$(grep -c ': next: ' "$T/out")" 3
 clean "after a kill"

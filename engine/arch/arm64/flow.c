@@ -380,6 +380,11 @@ static bool loads_exclusive(uint32_t insn)
 	return (insn & 0x3fc00000) == 0x08400000 && (insn >> 31 || !(insn >> 21 & 1));
 }
 
+static bool clears_exclusive(uint32_t insn)
+{
+	return (insn & 0xfffff0ff) == 0xd503305f; /* clrex */
+}
+
 static bool stores_exclusive(uint32_t insn)
 {
 	return (insn & 0x3e000000) == 0x08000000 && st_a64_row(insn)->form == ST_A64_STXR;
@@ -427,7 +432,7 @@ bool st_a64_exclusive(const struct st_a64_body *whole, size_t site)
 			enum flow flow = flow_of(insn);
 
 			if (!(loads_exclusive(insn) || (get(held, i) && !stores_exclusive(insn))) ||
-			    (insn & 0xfffff0ff) == 0xd503305f) /* clrex */
+			    clears_exclusive(insn))
 				continue;
 			to = target_of(body, i);
 			if (flow != JUMPS && i + 1 < body->words)
@@ -446,7 +451,8 @@ bool st_a64_exclusive(const struct st_a64_body *whole, size_t site)
 				leads |= get(wanted, k);
 			if ((flow == FORKS || flow == JUMPS) && to < body->words)
 				leads |= get(wanted, to);
-			if (wants_exclusive(insn) || (leads && !loads_exclusive(insn)))
+			if (wants_exclusive(insn) ||
+			    (leads && !loads_exclusive(insn) && !clears_exclusive(insn)))
 				more |= set(wanted, i);
 		}
 	}

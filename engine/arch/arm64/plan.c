@@ -92,10 +92,10 @@ static int plan_entry(struct st_plan *plan, const struct st_a64_body *body, unsi
 		return refuse(plan, "it is shorter than one instruction");
 	pad = signs || is_bti(st_a64_word(body, 0));
 	if (!(signs && flags & ST_PLAN_BREAKPOINT)) {
-		if (body->words == pad)
-			return refuse(plan, "it has no instruction behind its landing pad");
 		plan->signs = signs;
-		ret = displace(plan, body, pad);
+		ret = pad < body->words
+			      ? displace(plan, body, pad)
+			      : refuse(plan, "it has no instruction behind its landing pad");
 		if (!ret && loops(plan, body))
 			ret = refuse(plan, "a loop starts at its first instruction");
 		if (!ret && flags & ST_PLAN_BREAKPOINT)
@@ -111,12 +111,11 @@ static int plan_entry(struct st_plan *plan, const struct st_a64_body *body, unsi
 	return 0;
 }
 
-/* An instruction that is one with the next: what follows it must follow it. */
+/* MOVPRFX and PACM change what the very next instruction does. */
 static bool binds_next(uint32_t insn)
 {
-	const struct st_a64_row *row = st_a64_row(insn);
-
-	return row->form == ST_A64_PAIRED || insn == 0xd50324ff; /* pacm */
+	return insn == 0xd50324ff ||
+	       ((insn >> 25 & 15) == 2 && st_a64_row(insn)->form == ST_A64_PAIRED);
 }
 
 static int plan_inside(struct st_plan *plan, const struct st_a64_body *body, size_t offset,

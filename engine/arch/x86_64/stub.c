@@ -19,7 +19,7 @@
  *	ret:	.quad	st_return
  *
  * Inside of a function the red zone is live, so there is no jump through it: the stub falls through to the moved
- * instructions, and entry.S does not come back if a hook wants otherwise. `path` and what belongs to it exist at an entry
+ * instructions, and st_entry does not come back if a hook wants otherwise. A bit of the saved flags tells it. `path` and what belongs to it exist at an entry
  * only.
  */
 #include <errno.h>
@@ -86,6 +86,10 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 	p = PUT(p, "\x48\x8d\xa4\x24");			/* lea -disp32(%rsp), %rsp */
 	p = put32(p, -(uint32_t)(ST_RED_ZONE + ST_FRAME - ST_EFLAGS - 8));
 	*p++ = 0x9c;					/* pushfq */
+	if (plan->inside) {
+		p = PUT(p, "\x48\x83\x0c\x24");		/* orq $imm8, (%rsp): the flags are saved */
+		*p++ = ST_EFLAGS_INSIDE;
+	}
 	p = PUT(p, "\x48\x8d\xa4\x24");
 	p = put32(p, -(uint32_t)ST_EFLAGS);
 	p = PUT(p, "\x48\x89\x5c\x24");			/* mov %rbx, disp8(%rsp) */
