@@ -22,12 +22,19 @@ static bool is_after(unsigned long pc)
 }
 
 #if !defined(__arm__)
+static void set_word(unsigned char *to, unsigned long word)
+{
+	for (unsigned int i = 0; i < sizeof(word); i++, word >>= 8)
+		((volatile unsigned char *)to)[i] = (unsigned char)word;
+}
+
 const void *st_unwind_find(unsigned long pc)
 {
 	if (!is_after(pc))
 		return NULL;
 	/* The same each time. */
-	*(struct st_pending ***)st_unwind_table_list = &st_returns_list;
+	set_word(st_unwind_table_list, (unsigned long)&st_returns_list);
+	set_word(st_unwind_table_list2, (unsigned long)&st_returns_list);
 	return st_unwind_table_fde - 2 * sizeof(int);
 }
 #endif

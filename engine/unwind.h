@@ -31,6 +31,6 @@ void st_unwind_cover(unsigned long start, unsigned long end) __attribute__((visi
 
 /* A CIE, an FDE and the end mark; where in it the list's address goes, and where the code's address and length (unwind.S). */
 extern unsigned char st_unwind_table[], st_unwind_table_end[] __attribute__((visibility("hidden")));
-extern unsigned char st_unwind_table_list[], st_unwind_table_fde[] __attribute__((visibility("hidden")));
+extern unsigned char st_unwind_table_list[], st_unwind_table_list2[], st_unwind_table_fde[] __attribute__((visibility("hidden")));
 
 #endif

@@ -40,6 +40,7 @@ void st_unwind_cover(unsigned long start, unsigned long end)
 		return;
 	memcpy(table, st_unwind_table, size);
 	memcpy(table + (st_unwind_table_list - st_unwind_table), &list, sizeof(list));
+	memcpy(table + (st_unwind_table_list2 - st_unwind_table), &list, sizeof(list));
 	memcpy(table + (st_unwind_table_fde - st_unwind_table), &start, sizeof(start));
 	memcpy(table + (st_unwind_table_fde - st_unwind_table) + sizeof(start), &length, sizeof(length));
 	tell(table);
