@@ -90,7 +90,10 @@ struct st_pending {
 	};
 	unsigned long low;
 	void *data;
-	unsigned long missed;			/* of the header: misses since the last look for what is dead */
+	union {
+		unsigned long tail;		/* if addr is 0: `after` of the older one */
+		unsigned long missed;		/* of the header: misses since the last look for what is dead */
+	};
 };
 
 /* By index of the thread's slot (engine/thread.h). Touched when a thread's first return becomes pending. */

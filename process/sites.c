@@ -418,7 +418,7 @@ static unsigned int plan_flags(struct st_session *s, const struct st_fn *fn, uns
 	if (!fn->offset && !fn->part)
 		return plan;
 	if (fn->strict || fn->part || st_session_objects(s, &objs))
-		return plan | ST_PLAN_STRICT;
+		return plan | ST_PLAN_STRICT | (fn->part ? ST_PLAN_PART : 0);
 	o = st_objects_find(objs, fn->addr);
 	if (o != s->strict_object) {
 		s->strict_object = o;
