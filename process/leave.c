@@ -74,8 +74,10 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		found = 0;
 		for (size_t i = 0; i < st_stop_count(stop) && !found; i++)
 			found = thread_inside(st_stop_thread(stop, i), ours, nours, theirs, ntheirs, &hit);
-		if (!found) {
-			ret = st_remote_begin(stop, NULL, &r, s->err);
+		/* Tried again for a while if some return can't be put back, as with a thread that is inside. */
+		ret = found || !leaving ? 0 : st_session_unplant(s, stop);
+		if (!found && ret != -EBUSY) {
+			ret = ret ?: st_remote_begin(stop, NULL, &r, s->err);
 			for (size_t i = 0; !ret && i < n; i++) {
 				struct st_ctl_region *x = &s->ctl->region[region[i]];
 
@@ -97,7 +99,7 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		st_session_resume(s, stop);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 >= (long)wait_ms) {
-			ret = found < 0 ? st_session_fail(s, -EBUSY, "the stack of a thread can't be read") :
+			ret = ret ? ret : found < 0 ? st_session_fail(s, -EBUSY, "the stack of a thread can't be read") :
 			      st_session_fail(s, -EBUSY, "thread %d is, or may come back to, code that would go away (%#lx)",
 				   (int)hit.tid, hit.value);
 			break;

@@ -77,6 +77,12 @@ void st_site_set_form(struct st_ctl_site *c, unsigned int form);
 void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected);
 void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int patch, unsigned long to);
 
+/*
+ * returns.c: with all threads stopped and none of them in the agent's code or a stub, true return addresses are put where pending returns
+ * lead to stubs. All or none: 0, or -EBUSY (which thread, what), -EFAULT.
+ */
+int st_session_unplant(struct st_session *s, struct st_stop *stop);
+
 static inline void st_nap_ms(long ms)
 {
 	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
