@@ -54,19 +54,21 @@ enum st_kind {
  * @signs: AArch64: the landing pad before the site signs the return address, and the stub takes that back for the hooks: a
  *	jump to anything but the stub would leave it signed. 0 if not
  * @falls: control goes on behind the last of them (false behind an unconditional branch)
+ * @size: ARM: bytes from @func on in which branches have been looked for
  * @it: ARM: the condition, plus 1, of a T32 instruction in an IT block; else 0
  * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
  */
 struct st_plan {
 	unsigned long func;
 	unsigned long addr;
+	unsigned long size;
 	enum st_isa isa;
 	enum st_kind kind;
 	bool inside;
 	bool live;
 	bool falls;
-	uint8_t it;
 	uint8_t signs;
+	uint8_t it;
 	uint8_t len;
 	uint8_t jump;
 	uint8_t insns;

@@ -6,7 +6,7 @@
  * change stacks:
  *
  *	a place is free if its key is 0, and whatever `top` says, only a free one is taken;
- *	a place is taken (its key is TAKEN) before it is filled, and its own key is set last;
+ *	a place is taken (its key is ST_PENDING_TAKEN) before it is filled, and its own key is set last;
  *	a return is found by its key, wherever it stands;
  *	what belongs to a stack that another thread runs on now is found in the lists of the others.
  *
@@ -20,7 +20,6 @@
 #include <engine/signal_frame.h>
 #include <engine/syscall.h>
 #include <engine/thread.h>
-#include <engine/wait.h>
 #if defined(__x86_64__)
 #include <engine/arch/x86_64/frame.h>
 #endif
@@ -29,8 +28,6 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
 
-/* Nobody's key. */
-#define TAKEN 1ul
 /* Returns pending for one key, by tail calls: a state machine that never returns must not fill the list. */
 #define TAILS_MAX 16
 /* Bytes below a key in which its return address is looked for. */
@@ -68,7 +65,7 @@ static struct st_pending *list_of(const struct st_slot *t)
 static inline void fill(struct st_pending *e, unsigned long key, unsigned long addr, unsigned long low, struct st_return *ret,
 			void *data)
 {
-	e->key = TAKEN;
+	e->key = ST_PENDING_TAKEN;
 	barrier();
 	e->addr = addr;
 	e->ret = ret;
@@ -132,17 +129,37 @@ static void enlist(struct st_pending *r)
 	r->low = ~0ul;
 }
 
+/* Reads memory that may not be there, as st_read_safely() does, many times over. */
+struct reader {
+	int pipe[2];
+	bool open;
+};
+
+static bool read_word(struct reader *reader, void *to, unsigned long from, unsigned long len)
+{
+	return reader->open && st_syscall3(__NR_write, reader->pipe[1], from, len) == (long)len &&
+	       st_syscall3(__NR_read, reader->pipe[0], to, len) == (long)len;
+}
+
 #if defined(__x86_64__)
 /* Is the return address, or our `after` in its place, gone from where it was? Then nobody returns by it. */
-static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
+static bool is_dead(const struct st_pending *e, const struct st_regs *regs, struct reader *reader)
 {
 	unsigned long word;
 
 	if ((e->key ^ regs->sp) < PAGE)
 		word = *(const unsigned long *)e->key;
-	else if (!st_read_safely(&word, e->key, sizeof(word)))
+	else if (!reader || !read_word(reader, &word, e->key, sizeof(word)))
 		return false;
 	return word != e->ret->after && word != e->addr;
+}
+
+/* Its place holds the return address of another call. */
+static bool is_gone(const struct st_pending *e, const struct st_regs *regs)
+{
+	(void)e;
+	(void)regs;
+	return true;
 }
 #else
 #define BLOCK 512
@@ -163,7 +180,7 @@ static bool mentions(const unsigned long *word, unsigned long n, unsigned long a
  * Who returns to `after` has it in a register, or keeps it in its frame below the key. A frame that can't be read, or is larger
  * than we look, is taken to have it.
  */
-static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
+static bool is_dead(const struct st_pending *e, const struct st_regs *regs, struct reader *reader)
 {
 	unsigned long word[BLOCK / sizeof(long)];
 	unsigned long from = e->key > FRAME_MAX ? e->key - FRAME_MAX : 0;
@@ -171,29 +188,28 @@ static bool is_dead(const struct st_pending *e, const struct st_regs *regs)
 	if (mentions((const unsigned long *)regs, sizeof(*regs) / sizeof(long), e->ret->after))
 		return false;
 	for (unsigned long a = e->key & -sizeof(long); a >= from + BLOCK; a -= BLOCK) {
-		if (!st_read_safely(word, a - BLOCK, BLOCK))
+		if (!read_word(reader, word, a - BLOCK, BLOCK))
 			return false;
 		if (mentions(word, BLOCK / sizeof(long), e->ret->after))
 			return false;
 	}
 	return true;
 }
-#endif
 
 /*
- * Were the functions of those without an address called in the tail of @e's? x86-64: if the key is the same; there is one address for
- * a key. Elsewhere a function that uses no stack may have another called at its own key, so there the order says it.
+ * A function that has another begin its frame where its own begins has nothing on the stack, and its return address in a register. Those
+ * that were called in its tail go with it.
  */
-static bool in_tail(const struct st_pending *r, const struct st_pending *e, unsigned long i)
+static bool is_gone(const struct st_pending *e, const struct st_regs *regs)
 {
-	if (r[i].key != e->key || r[i].addr)
-		return false;
-#if !defined(__x86_64__)
-	for (const struct st_pending *p = &r[i]; p != e; p--)
-		if (p < e || (p->key == e->key && p->addr))
-			return false;
+	return !mentions((const unsigned long *)regs, sizeof(*regs) / sizeof(long), e->addr ? e->ret->after : e->tail);
+}
 #endif
-	return true;
+
+/* Was its function called in the tail of @e's? */
+static bool in_tail(const struct st_pending *e, const struct st_pending *p)
+{
+	return p->key == e->key && !p->addr && p->tail == e->ret->after;
 }
 
 /*
@@ -203,36 +219,36 @@ static bool in_tail(const struct st_pending *r, const struct st_pending *e, unsi
 static void reclaim(struct st_pending *r, const struct st_regs *regs)
 {
 	unsigned long m = r->missed++;
+	struct reader reader;
 
 	if (st_no_syscalls || (m && (m < SEARCH_MIN || m & (m - 1)) && m % SEARCH_MAX))
 		return;
+	reader.open = !st_syscall2(__NR_pipe2, reader.pipe, 0);
 	for (unsigned long i = 1; i < ST_PENDING_MAX; i++) {
-		if (r[i].key <= TAKEN || !r[i].addr || !is_dead(&r[i], regs))
+		if (r[i].key <= ST_PENDING_TAKEN || !r[i].addr || !is_dead(&r[i], regs, &reader))
 			continue;
 		for (unsigned long k = 1; k < ST_PENDING_MAX; k++)
-			if (in_tail(r, &r[i], k))
+			if (in_tail(&r[i], &r[k]))
 				drop(&r[k]);
 		drop(&r[i]);
 		r->missed = 0;
 	}
+	if (reader.open) {
+		st_syscall1(__NR_close, reader.pipe[0]);
+		st_syscall1(__NR_close, reader.pipe[1]);
+	}
 	shrink(r);
 }
 
-/* A free place: above all others, or else the highest, if that keeps what in_tail() needs. NULL: none. */
-static struct st_pending *free_place(struct st_pending *r, unsigned long key)
+/* A free place: above all others, or else the highest. NULL: none. */
+static struct st_pending *free_place(struct st_pending *r)
 {
 	struct st_pending *e = newest(r) + 1;
 
 	if (e < r + ST_PENDING_MAX && !e->key)
 		return e;
-	for (e = r + ST_PENDING_MAX - 1; e > r && e->key; e--) {
-#if defined(__x86_64__)
-		(void)key;
-#else
-		if (e->key == key)
-			return NULL;
-#endif
-	}
+	for (e = r + ST_PENDING_MAX - 1; e > r && e->key; e--)
+		;
 	return e > r ? e : NULL;
 }
 
@@ -255,24 +271,28 @@ static bool push(struct st_pending *r, unsigned long key, unsigned long addr, st
 	}
 	if (*tail && same >= TAILS_MAX)
 		return false;
-#if defined(__x86_64__)
-	/* The place where the return address lies has a new one: the older ones will not be used. */
+	/* Mostly those of the same key were left: their functions' frames begin where this one's does. */
 	for (unsigned long i = 1; !*tail && same && i < ST_PENDING_MAX; i++)
-		if (r[i].key == key)
+		if (r[i].key == key && is_gone(&r[i], regs))
 			drop(&r[i]);
-	/* So for what was left above us in the list, as far as that can be seen at once. */
-	for (e = newest(r); e > r && e->key > TAKEN && e->key < key && (e->key ^ key) < PAGE; e--) {
-		if (!e->addr || !is_dead(e, regs))
+#if defined(__x86_64__)
+	/* So were those above it in the list, as far as that can be seen at once. */
+	for (e = newest(r); e > r && e->key > ST_PENDING_TAKEN && e->key < key && (e->key ^ key) < PAGE; e--) {
+		if (!e->addr || !is_dead(e, regs, NULL))
 			break;
 		drop(e);
 	}
 #endif
 	shrink(r);
-	e = free_place(r, key);
+	e = free_place(r);
 	if (!e) {
 		reclaim(r, regs);
-		e = free_place(r, key);
+		e = free_place(r);
 	}
+	/* Those of one key have to stand in order, for find_in(). */
+	for (struct st_pending *p = r + ST_PENDING_MAX - 1; e && !*tail && p > e; p--)
+		if (p->key == key)
+			e = NULL;
 	if (!e)
 		return false;
 	low = e[-1].low < key ? e[-1].low : key;
@@ -280,6 +300,8 @@ static bool push(struct st_pending *r, unsigned long key, unsigned long addr, st
 		if (p->low > low)
 			p->low = low;
 	fill(e, key, *tail ? 0 : addr, low, ret, data);
+	if (*tail)
+		e->tail = addr;
 	if (e > newest(r))
 		set_newest(r, e);
 	return true;
@@ -432,10 +454,13 @@ static __attribute__((noinline)) struct st_pending *find_slowly(struct st_pendin
  */
 static __attribute__((noinline)) void run_slowly(struct st_return *ret, struct st_regs *regs)
 {
-	struct st_site site = {
-		.func = ret->site->func, .ip = ret->site->ip, .flags = ST_SITE_RETURN, .hooks = (void *)&ret->hooks,
-	};
+	struct st_site site;	/* no initialiser: that may be a call of memset() */
 
+	site.func = ret->site->func;
+	site.ip = ret->site->ip;
+	site.flags = ST_SITE_RETURN;
+	site.hooks = (void *)&ret->hooks;
+	site.missed = 0;
 	st_dispatch_vector(&site, regs);
 	if (site.missed)
 		count(&ret->missed);
@@ -500,7 +525,7 @@ static __attribute__((noinline)) unsigned long run_tails(struct st_slot *t, stru
 
 	set_pc(regs, addr);
 	for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
-		if (in_tail(r, e, i))
+		if (in_tail(e, &r[i]))
 			finish(t, &r[i], regs, addr);
 	finish(t, e, regs, addr);
 	if (own)

@@ -34,6 +34,9 @@
 #define ST_RETURN_HOOKS	(9 * __SIZEOF_POINTER__)
 #define ST_RETURN_END	(12 * __SIZEOF_POINTER__)
 
+/* The key of a place that is being filled; nobody's. */
+#define ST_PENDING_TAKEN 1ul
+
 #ifndef __ASSEMBLER__
 
 #include <stdbool.h>
@@ -68,7 +71,7 @@ struct st_return {
 /*
  * A pending return. The first of each thread is the header.
  *
- * @key: 0: free; else the stack address that it belongs to. x86-64: where the return address lies; elsewhere sp at the entry
+ * @key: 0: free; 1: being filled; else the stack address that it belongs to. x86-64: where the return address lies; elsewhere sp at the entry
  * @addr: the true return address, with Thumb bit; 0: that of an older one with the same key, whose function called this
  *	one's in its tail
  * @ret: of which function
@@ -87,7 +90,10 @@ struct st_pending {
 	};
 	unsigned long low;
 	void *data;
-	unsigned long missed;			/* of the header: misses since the last look for what is dead */
+	union {
+		unsigned long tail;		/* if addr is 0: `after` of the older one */
+		unsigned long missed;		/* of the header: misses since the last look for what is dead */
+	};
 };
 
 /* By index of the thread's slot (engine/thread.h). Touched when a thread's first return becomes pending. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * backtrace() and _Unwind_Backtrace() from the bottom of a recursion: every call of it is there, and main behind them. What else they
+ * backtrace() and _Unwind_Backtrace() from the bottom of a recursion: every call of it is there, and what called it. What else they
  * list, a probe's own code, is not counted.
  */
 #include <execinfo.h>
@@ -51,37 +51,38 @@ KEEP long dive(long depth, void (*bottom)(void))
 	return one;
 }
 
-static long within(void *start, unsigned long size)
+/* The bottom of it. */
+KEEP long begin(long depth, void (*bottom)(void))
+{
+	return dive(depth, bottom) + one;
+}
+
+/* Neither function is longer, and what follows them in the program is not on the stack. */
+static long within(void *start)
 {
 	long n = 0;
 
 	for (int i = 0; i < frames; i++)
-		n += (unsigned long)((char *)frame[i] - (char *)((unsigned long)start & ~1ul)) < size;
+		n += (unsigned long)((char *)frame[i] - (char *)((unsigned long)start & ~1ul)) < 64;
 	return n;
 }
 
-int main(void);
-
-/* Its own frames and main's. */
-KEEP void report(const char *what, unsigned long self)
+static void report(const char *what)
 {
-	printf("%s: %ld of dive, %ld of main\n", what, within((void *)dive, self), within((void *)main, 4096));
+	printf("%s: %ld of dive, %ld of begin\n", what, within((void *)dive), within((void *)begin));
 }
 
 int main(void)
 {
-	/* No function is longer, and what follows dive is not on the stack. */
-	unsigned long size = 96;
-
 	signal(SIGUSR1, on_signal);
 	for (int depth = 0; depth < 40; depth += 13) {
-		dive(depth, by_backtrace);
-		report("backtrace", size);
-		dive(depth, by_unwinder);
-		report("unwinder", size);
+		begin(depth, by_backtrace);
+		report("backtrace");
+		begin(depth, by_unwinder);
+		report("unwinder");
 		from_handler = 1;
-		dive(depth, NULL);
-		report("from a handler", size);
+		begin(depth, NULL);
+		report("from a handler");
 		from_handler = 0;
 	}
 	return 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <engine/objects.h>
 #include <engine/return.h>
+#include <engine/unwind.h>
 
 struct probed {
 	const char *name;
@@ -100,6 +101,7 @@ static void __attribute__((constructor)) start(void)
 		return;
 	logfile = log ? fopen(log, "we") : NULL;
 	owner = getpid();
+	st_unwind_prepare();
 	objects = st_objects_read(NULL);
 	for (struct st_object *o = objects; o; o = o->next)
 		n += o->count;

@@ -117,11 +117,9 @@ const char *arm_move(struct arm_code *c, struct arm_insn *insn);
 bool arm_fetch(struct arm_insn *insn, const uint8_t *code, size_t room, uint32_t addr, bool thumb);
 
 /*
- * Where the halfwords at @code lead, if they are a branch or a call of T32 (or the A32 call to T32), without Thumb bit;
- * 0 if they are none. For looking at many of them quickly.
+ * Where the halfwords at @code lead, if they are a branch or a call of T32 to T32, without Thumb bit; 0 if they are none. For looking at many of them quickly.
  */
 uint32_t arm_t32_leads(const uint8_t *code, size_t room, uint32_t addr);
-uint32_t arm_a32_leads_to_t32(const uint8_t *code, size_t room, uint32_t addr);
 
 /* How many instructions the IT instruction @it makes conditional. */
 static inline unsigned int arm_it_length(uint32_t it)
@@ -183,5 +181,8 @@ const char *arm_walk_leads(const struct arm_walk *w, uint32_t off);
 
 /* Is @off between a load-exclusive and its store-exclusive? */
 bool arm_walk_exclusive(const struct arm_walk *w, uint32_t off);
+
+/* st_arch_plan_at() for many places of one function */
+int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset, unsigned int flags);
 
 #endif

@@ -9,7 +9,7 @@
 #define A32_NOP 0xe320f000u	/* the hint, which is the NOP of the list in DDI0406C A3.5.4 */
 #define A32_NOP_MOV 0xe1a00000u /* mov r0, r0: not on that list */
 #define T32_JUMP 4		/* bytes of B.W */
-#define ENTRY_WINDOW 32		/* bytes before "bx rM" that are looked at for what makes rM */
+#define WINDOW 32		/* how many bytes before an instruction are looked at to tell what it is */
 
 /* What is looked at: @code is the place's, @size and @room count from there. */
 struct place {
@@ -44,7 +44,7 @@ static bool t32_computes(const uint8_t *code, size_t size, uint32_t at)
 	if ((h & 0xff87) == 0x4487) /* add pc, rM */
 		return true;
 	if ((h & 0xff87) == 0x4700 && m != ARM_LR) {
-		for (p = at > ENTRY_WINDOW ? at - ENTRY_WINDOW : 0; p < at; p += 2) {
+		for (p = at > WINDOW ? at - WINDOW : 0; p < at; p += 2) {
 			uint16_t b = arm_read16(code + p);
 
 			/* add rM, any; adds rM, any, any */
@@ -251,41 +251,71 @@ static const char *site(struct st_plan *plan, const struct place *at)
 	return thumb ? t32_breakpoint(plan, at) : a32_site(plan, at, true);
 }
 
-/* Apart, because of the stack that a walk takes. */
-static __attribute__((noinline)) const char *walked_site(struct st_plan *plan, struct place *at, const uint8_t *code,
-							 size_t size)
+static void begin(struct st_plan *plan, struct place *at, const uint8_t *code, unsigned long func, size_t size,
+		  size_t room, size_t offset, unsigned int flags, enum st_isa isa)
+{
+	plan->func = func;
+	plan->addr = func + offset;
+	plan->size = size;
+	plan->isa = isa;
+	plan->inside = offset != 0;
+	start_over(plan);
+	plan->falls = false;
+	at->code = code + offset;
+	at->size = size - offset;
+	at->room = room > offset ? room - offset : 0;
+	at->offset = (uint32_t)offset;
+	at->flags = flags;
+	at->walk = NULL;
+	at->cc = ARM_AL;
+	at->left = 0;
+}
+
+static const char *walked_site(struct st_plan *plan, struct place *at, const struct arm_walk *w)
 {
 	struct arm_insn insn;
+
+	if (w->lost)
+		return w->lost;
+	if (!arm_walk_insn(w, at->offset))
+		return "it is not known to be an instruction: nothing leads there for sure";
+	if (arm_walk_exclusive(w, at->offset))
+		return "it is between a load-exclusive and its store: a hook would break the exclusive access";
+	at->walk = w;
+	at->cc = arm_walk_decode(w, at->offset, &insn, &at->left);
+	return site(plan, at);
+}
+
+int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset, unsigned int flags)
+{
+	struct place at;
+	const char *why;
+
+	begin(plan, &at, w->code, w->func, w->size, room, offset, flags, w->thumb ? ST_ISA_T32 : ST_ISA_A32);
+	why = walked_site(plan, &at, w);
+	return why ? refuse(plan, why) : 0;
+}
+
+/* Apart, because of the stack that a walk takes. */
+static __attribute__((noinline)) const char *inside(struct st_plan *plan, struct place *at, const uint8_t *code,
+						    size_t size)
+{
 	struct arm_walk w;
 
 	arm_walk(&w, code, (uint32_t)plan->func, size, plan->isa == ST_ISA_T32);
-	if (w.lost)
-		return w.lost;
-	if (!arm_walk_insn(&w, at->offset))
-		return "it is not known to be an instruction: nothing leads there for sure";
-	if (arm_walk_exclusive(&w, at->offset))
-		return "it is between a load-exclusive and its store: a hook would break the exclusive access";
-	at->walk = &w;
-	at->cc = arm_walk_decode(&w, at->offset, &insn, &at->left);
-	return site(plan, at);
+	return walked_site(plan, at, &w);
 }
 
 int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long func, size_t size,
 		    size_t room, size_t offset, unsigned int flags, enum st_isa isa)
 {
-	struct place at = {.flags = flags};
+	struct place at;
 	const char *why;
-
-	plan->func = func;
-	plan->addr = func + offset;
-	plan->isa = isa;
-	plan->inside = offset != 0;
-	start_over(plan);
-	plan->falls = false;
 
 	/* A symbol without a size: an assembly function, which ends where the next one starts. */
 	if (!size)
 		size = room;
+	begin(plan, &at, code, func, size, room, offset, flags, isa);
 	if (isa != ST_ISA_A32 && isa != ST_ISA_T32)
 		return refuse(plan, "it is not A32 or T32 code");
 	if (isa == ST_ISA_A32 && plan->addr & 3)
@@ -296,48 +326,78 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 		return refuse(plan, "the function is shorter than an instruction");
 	if (offset >= size)
 		return refuse(plan, "it is behind the end of the function");
-	at.code = code + offset;
-	at.size = size - offset;
-	at.room = room > offset ? room - offset : 0;
-	at.offset = (uint32_t)offset;
-	why = offset ? walked_site(plan, &at, code, size) : site(plan, &at);
+	why = offset ? inside(plan, &at, code, size) : site(plan, &at);
 	return why ? refuse(plan, why) : 0;
+}
+
+/* Does decoding from @from on come to a 32-bit instruction that begins before @at, all of it code that runs on? */
+static bool runs_over(const uint8_t *code, size_t from, size_t at)
+{
+	while (from < at) {
+		struct arm_insn insn;
+		struct arm_code c;
+
+		if (!arm_fetch(&insn, code + from, at + 2 - from, 0, true))
+			return false;
+		arm_begin(&c, NULL, 0, true);
+		arm_move(&c, &insn);
+		from += insn.size;
+		if (from < at && (!insn.falls || insn.call))
+			return false;
+	}
+	return from == at + 2;
+}
+
+/*
+ * Is the halfword at @at surely the second of an instruction, or data? Of halfwords that can be the first of two, as many as
+ * stand before it in a row, every other one is. That is wrong only right behind data, which ends with a word; data stands
+ * only behind what does not run on, so where nothing before it does that, and decoding from either halfword of a word says
+ * the same, there is none.
+ */
+static bool second_half(const uint8_t *code, size_t at, bool word)
+{
+	size_t p = at;
+
+	while (p >= 2 && arm_read16(code + p - 2) >= 0xe800)
+		p -= 2;
+	if (!((at - p) & 2))
+		return false;
+	return !word || (at >= WINDOW && runs_over(code, at - WINDOW, at) && runs_over(code, at - WINDOW + 2, at));
 }
 
 /*
  * A plan of T32 with an instruction that begins within the jump: branches from other functions to it, as GCC makes them
- * from the part of a function that it has put elsewhere (".cold"). All of the section is taken for T32, at each halfword;
- * the A32 branch that leads to T32 is looked for as well.
+ * from the part of a function that it has put elsewhere (".cold"). All of the section is taken for T32, at each halfword.
  */
 size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
 {
 	size_t at, refused = 0;
 
 	for (at = 0; at + 2 <= size; at += 2) {
-		uint32_t to[2], k;
+		uint32_t to = arm_t32_leads(code + at, size - at, (uint32_t)addr + (uint32_t)at);
+		size_t lo = 0, hi = n;
 
-		to[0] = arm_t32_leads(code + at, size - at, (uint32_t)addr + (uint32_t)at);
-		to[1] = arm_a32_leads_to_t32(code + at, size - at, (uint32_t)addr + (uint32_t)at);
-		for (k = 0; k < 2; k++) {
-			size_t lo = 0, hi = n;
+		while (to && lo < hi) {
+			size_t mid = (lo + hi) / 2;
 
-			while (to[k] && lo < hi) {
-				size_t mid = (lo + hi) / 2;
+			if ((uint32_t)plans[mid]->addr + 2 < to)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		for (; to && lo < n && (uint32_t)plans[lo]->addr + 2 == to; lo++) {
+			struct st_plan *p = plans[lo];
 
-				if ((uint32_t)plans[mid]->addr + 2 < to[k])
-					lo = mid + 1;
-				else
-					hi = mid;
-			}
-			for (; to[k] && lo < n && (uint32_t)plans[lo]->addr + 2 == to[k]; lo++) {
-				struct st_plan *p = plans[lo];
-
-				if (p->isa != ST_ISA_T32 || p->insns < 2 || p->offs[1] != 2 ||
-				    (p->kind != ST_KIND_MOVE && p->kind != ST_KIND_NOP))
-					continue;
-				refuse(p, "a branch from elsewhere leads to its second instruction");
-				refused++;
-			}
+			if (p->isa != ST_ISA_T32 || p->insns < 2 || p->offs[1] != 2 ||
+			    (p->kind != ST_KIND_MOVE && p->kind != ST_KIND_NOP))
+				continue;
+			if (addr + at - p->func < p->size)
+				continue;
+			/* the short branches of hand-written code; by chance there are many */
+			if (arm_read16(code + at) < 0xe800 && second_half(code, at, !((addr + at) & 2)))
+				continue;
+			refuse(p, "a branch from elsewhere leads to its second instruction");
+			refused++;
 		}
 	}
 	return refused;

@@ -526,6 +526,12 @@ static const char *a32_multiple(struct arm_code *c, struct arm_insn *i)
 	return copy(c, i);
 }
 
+/* What a VLDR reads: a word, or a doubleword, which coprocessor 11 means */
+static unsigned int vldr_size(uint32_t bits)
+{
+	return field(bits, 8) == 11 ? 8 : 4;
+}
+
 /* LDC and STC, which VLDR, VSTR, VLDM, VSTM are (A7.6) */
 static const char *a32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 {
@@ -534,7 +540,8 @@ static const char *a32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 	if (i->bits & 1u << 21)
 		return writeback_pc;
 	if (i->bits & 1u << 24)
-		refers(i, a32_pc(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), i->bits & 1u << 20 ? 8 : 0);
+		refers(i, a32_pc(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff),
+		       i->bits & 1u << 20 ? vldr_size(i->bits) : 0);
 	else
 		refers(i, a32_pc(i), i->bits & 1u << 20 ? (i->bits & 0x3f) * 4 : 0);
 	return a32_with_pc(c, i, a32_pc(i), N, 0, -1, false);
@@ -1161,7 +1168,7 @@ static const char *t32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 		return writeback_pc;
 	if (!(i->bits & 1u << 20))
 		return pc_operand;
-	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), 8);
+	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), vldr_size(i->bits));
 	arm_put16(c, T16_PUSH(0));
 	arm_load(c, ARM_AL, 0, t32_base(i));
 	arm_put32(c, with(i->bits, 16, 0));
@@ -1322,14 +1329,4 @@ uint32_t arm_t32_leads(const uint8_t *code, size_t room, uint32_t addr)
 	if ((w & 0xd000) == 0xc000)
 		return 0; /* BLX: to A32 */
 	return (w & 0x9000) == 0x9000 ? t32_pc(&i) + t32_branch_to(&i) : 0;
-}
-
-uint32_t arm_a32_leads_to_t32(const uint8_t *code, size_t room, uint32_t addr)
-{
-	uint32_t b;
-
-	if (room < 4 || (addr & 3) || (code[3] & 0xfe) != 0xfa)
-		return 0;
-	b = arm_read32(code);
-	return addr + 8 + ((b & 0xffffff) ^ 0x800000) * 4 - 0x2000000 + (b >> 24 & 1) * 2;
 }

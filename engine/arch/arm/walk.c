@@ -367,11 +367,16 @@ static bool literal_at(const struct arm_walk *w, uint32_t off)
 
 static bool literal_behind(const struct arm_walk *w, uint32_t off)
 {
-	uint32_t at = off, n;
+	uint32_t at, n;
 
-	while (at - off < 8 && (n = padding_at(w, at)) != 0)
-		at += n;
-	return at + 4 <= w->size && !((w->func + at) & 3) && literal_at(w, at);
+	for (at = off; at - off <= 8 && at + 4 <= w->size; at += n) {
+		if (!((w->func + at) & 3) && literal_at(w, at))
+			return true;
+		n = padding_at(w, at);
+		if (!n)
+			break;
+	}
+	return false;
 }
 
 static bool code_in(const struct arm_walk *w, uint32_t off, uint32_t len)
@@ -407,12 +412,11 @@ static void check(struct arm_walk *w)
 	}
 }
 
-/* The instructions that may run next, as far as they are known; @blind: there may be others. */
-static unsigned int successors(const struct arm_walk *w, uint32_t off, const struct arm_insn *i, uint32_t to[2], bool *blind)
+/* The instructions that may run next; through tables nobody goes from a load-exclusive to its store. */
+static unsigned int successors(const struct arm_walk *w, uint32_t off, const struct arm_insn *i, uint32_t to[2])
 {
 	unsigned int n = 0;
 
-	*blind = i->flow == ARM_TABLE || i->flow == ARM_JUMP;
 	if (i->falls && off + i->size < w->size && get(w->start, off + i->size))
 		to[n++] = off + i->size;
 	if ((i->flow == ARM_BRANCH || i->flow == ARM_CALL) && inside(w, i->to, &to[n]) && get(w->start, to[n]))
@@ -435,20 +439,21 @@ static void exclusives(struct arm_walk *w)
 	while (changed) {
 		changed = false;
 		for (off = 0; (off = next_bit(w->start, off, w->size)) < w->size; off += 2) {
-			bool open = get(w->todo, off), ends, blind, in_it = get(w->in_it, off);
+			bool open = get(w->todo, off), ends, store, in_it = get(w->in_it, off);
 			struct arm_insn i;
 
 			decode(w, off, in_it, &i);
-			n = successors(w, off, &i, to, &blind);
+			n = successors(w, off, &i, to);
+			store = i.stores_exclusive;
 			ends = i.closes || (i.stores_exclusive && !in_it && (w->thumb || i.bits >> 28 == ARM_AL));
 			for (k = 0; k < n; k++) {
 				if ((i.opens || (open && !ends)) && !get(w->todo, to[k])) {
 					set(w->todo, to[k]);
 					changed = true;
 				}
-				blind |= get(w->after, to[k]);
+				store |= get(w->after, to[k]) && !i.opens && !i.closes;
 			}
-			if ((i.stores_exclusive || (blind && !i.opens && !i.closes)) && !get(w->after, off)) {
+			if (store && !get(w->after, off)) {
 				set(w->after, off);
 				changed = true;
 			}
