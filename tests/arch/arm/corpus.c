@@ -705,6 +705,10 @@ int main(int argc, char **argv)
 		for (i = 0; i < 64 && reasons[k][i].why; i++)
 			printf("%8lu %s\n", reasons[k][i].n, reasons[k][i].why);
 	}
+	if (lost * 200 > functions) {
+		printf("FAIL: too many functions can't be followed\n");
+		failed++;
+	}
 	printf("%lu passed, %lu failed, 0 skipped\n", checks - (failed < checks ? failed : checks), failed);
 	return failed || !checks;
 }
