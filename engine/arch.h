@@ -86,6 +86,11 @@ struct st_plan {
 #define ST_PLAN_BREAKPOINT	(1u << 1)
 /* Where no jump is safe, a breakpoint will do; without this such a place is refused. */
 #define ST_PLAN_ANY		(1u << 2)
+/*
+ * The symbol is no function, but a part of one that the rest branches into, by tables too (NAME.cold of GCC and clang): its
+ * first instruction is no entry, and ST_PLAN_STRICT holds.
+ */
+#define ST_PLAN_PART		(1u << 3)
 
 /**
  * st_arch_plan_at() - look at a place in a function and say how it can be hooked

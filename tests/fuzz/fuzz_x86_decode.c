@@ -51,7 +51,8 @@ static void check_plan(const struct st_plan *plan, const uint8_t *code, unsigned
 	require(!breakpoint || flags & (ST_PLAN_ANY | ST_PLAN_BREAKPOINT));
 	require(breakpoint || !(flags & ST_PLAN_BREAKPOINT));
 	require(plan->inside || !offset || offset == 4);
-	require(!plan->inside || offset || flags & (ST_PLAN_ANY | ST_PLAN_BREAKPOINT));
+	require(!plan->inside || offset ||
+		flags & (ST_PLAN_ANY | ST_PLAN_BREAKPOINT | ST_PLAN_PART));
 	require(plan->jump == (breakpoint ? 1 : 5) && plan->len >= plan->jump &&
 		plan->len <= ST_DISPLACED_MAX);
 	require(start + plan->len <= room || breakpoint || plan->inside);
@@ -130,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[5] & 1) /* another symbol within */
 		room = room < data[6] ? room : data[6];
 	offset = data[8];
-	flags = data[9] & (ST_PLAN_STRICT | ST_PLAN_BREAKPOINT | ST_PLAN_ANY);
+	flags = data[9] & (ST_PLAN_STRICT | ST_PLAN_BREAKPOINT | ST_PLAN_ANY | ST_PLAN_PART);
 	code = malloc(size - 10 ? size - 10 : 1);
 	require(code);
 	memcpy(code, data + 10, size - 10);

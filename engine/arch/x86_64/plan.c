@@ -26,7 +26,7 @@ struct function {
  *
  * @found: an instruction starts at the site
  * @broken: it holds bytes that are no instruction
- * @indirect: it holds a jump whose targets its bytes don't give
+ * @indirect: it holds a jump whose targets its bytes don't give, or another part of it may
  * @data: the first offset that may be data
  * @into: offsets from the site that something leads to
  * @around: offsets from the site of instructions that branch to the site
@@ -122,6 +122,27 @@ static void names(struct survey *s, const struct function *f, const struct st_x8
 		leads_to(s, f, little_endian(code + insn->imm, insn->imm_len) - f->func);
 }
 
+/* Does the instruction put something on top of the stack, for a ret behind it to go to? */
+static bool puts_on_top(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	uint8_t op = code[insn->opcode], modrm = insn->modrm ? code[insn->modrm] : 0;
+
+	if (insn->opcode && code[insn->opcode - 1] == 0x0f)
+		return false;
+	switch (op) {
+	case 0x50 ... 0x57: /* push */
+	case 0x68:
+	case 0x6a:
+		return true;
+	case 0x89: /* mov to (%rsp) */
+	case 0xc7:
+		return (modrm & 0xc7) == 0x04 && code[insn->modrm + 1] == 0x24;
+	case 0xff:
+		return (modrm >> 3 & 7) == 6;
+	}
+	return false;
+}
+
 /*
  * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only
  * what leads into the site counts: any two bytes can make a short branch to the first instruction.
@@ -146,6 +167,7 @@ static void survey(struct survey *s, const struct function *f, bool open)
 {
 	struct st_x86_insn insn;
 	size_t off = 0, furthest = 0;
+	bool on_top = false;
 
 	*s = (struct survey){.data = f->size};
 	while (off < f->size) {
@@ -163,6 +185,12 @@ static void survey(struct survey *s, const struct function *f, bool open)
 			size_t to = off + len + insn.rel;
 
 			branches_to(s, f, off, to, insn.class == ST_X86_CALL);
+			/*
+			 * A condition leads out of the function: to its cold part, most of the
+			 * time, which has a table perhaps, with entries for this one.
+			 */
+			if (to >= f->size && insn.class == ST_X86_JCC)
+				s->indirect = true;
 			if (to < f->size && to > furthest && insn.class != ST_X86_CALL)
 				furthest = to;
 		} else {
@@ -171,8 +199,9 @@ static void survey(struct survey *s, const struct function *f, bool open)
 		/* A landing pad is there because something comes by an address. */
 		if (insn.class == ST_X86_ENDBR64)
 			leads_to(s, f, off);
-		if (insn.class == ST_X86_JMP_INDIRECT)
+		if (insn.class == ST_X86_JMP_INDIRECT || (insn.class == ST_X86_RET && on_top))
 			s->indirect = true;
+		on_top = puts_on_top(&insn, f->code + off);
 		off += len;
 		if (open && !st_x86_falls(&insn) && furthest < off && off < s->data)
 			s->data = off;
@@ -294,7 +323,7 @@ static bool around(const struct survey *s, const struct st_plan *plan)
 static bool strict(const struct survey *s, const struct st_plan *plan, const struct function *f,
 		   unsigned int flags)
 {
-	if (flags & ST_PLAN_STRICT)
+	if (flags & (ST_PLAN_STRICT | ST_PLAN_PART))
 		return true;
 	/* Symbols within: of the second one and those behind it @room says nothing. */
 	return f->inside && (s->indirect || (f->room < f->size && f->start + plan->len > f->room));
@@ -392,7 +421,7 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 	if (f.entry == f.size)
 		return refuse(plan, "it holds no instruction");
 	f.start = offset ? offset : f.entry;
-	f.inside = f.start != f.entry;
+	f.inside = f.start != f.entry || flags & ST_PLAN_PART;
 	plan->addr = func + f.start;
 	plan->inside = f.inside;
 	if (f.start >= f.size)

@@ -635,7 +635,7 @@ static bool is_executed(size_t map, unsigned int op)
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = 30, made = 0, compared = 0, executed = 0;
+	unsigned long rounds = 20, made = 0, compared = 0, executed = 0;
 	unsigned int missed = 0, nr = 0, nr_executed = 0, nr_refused = 0;
 	char name[16];
 
