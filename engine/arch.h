@@ -54,17 +54,21 @@ enum st_kind {
  * @signs: AArch64: the landing pad before the site signs the return address, and the stub takes that back for the hooks: a
  *	jump to anything but the stub would leave it signed. 0 if not
  * @falls: control goes on behind the last of them (false behind an unconditional branch)
+ * @size: ARM: bytes from @func on in which branches have been looked for
+ * @it: ARM: the condition, plus 1, of a T32 instruction in an IT block; else 0
  * @why: for ST_KIND_NO, the reason: half a sentence in plain words, static storage
  */
 struct st_plan {
 	unsigned long func;
 	unsigned long addr;
+	unsigned long size;
 	enum st_isa isa;
 	enum st_kind kind;
 	bool inside;
 	bool live;
 	bool falls;
 	uint8_t signs;
+	uint8_t it;
 	uint8_t len;
 	uint8_t jump;
 	uint8_t insns;
@@ -82,6 +86,11 @@ struct st_plan {
 #define ST_PLAN_BREAKPOINT	(1u << 1)
 /* Where no jump is safe, a breakpoint will do; without this such a place is refused. */
 #define ST_PLAN_ANY		(1u << 2)
+/*
+ * The symbol is no function, but a part of one that the rest branches into, by tables too (NAME.cold of GCC and clang): its
+ * first instruction is no entry, and ST_PLAN_STRICT holds.
+ */
+#define ST_PLAN_PART		(1u << 3)
 
 /**
  * st_arch_plan_at() - look at a place in a function and say how it can be hooked

@@ -13,8 +13,10 @@
 /* Contexts on top of the first; with it as many as the kernel's ftrace knows. */
 #define DEPTH_MAX 3
 
-static inline unsigned long parent_of(const struct st_regs *regs)
+static inline unsigned long parent_of(const struct st_site *site, const struct st_regs *regs)
 {
+	if (__builtin_expect(site->flags & ST_SITE_RETURN, 0))
+		return st_regs_pc(regs);
 #if defined(__x86_64__)
 	return *(const unsigned long *)regs->sp;
 #elif defined(__aarch64__)
@@ -37,6 +39,8 @@ static inline struct st_hook **hooks_of(struct st_site *site, bool saved)
 {
 	unsigned long list = (unsigned long)*(struct st_hook_list *volatile *)&site->hooks;
 
+	if (__builtin_expect(site->flags & ST_SITE_RETURN, 0))
+		list = *(volatile unsigned long *)list;
 	if (__builtin_expect(!saved && (list & ST_HOOKS_MASK), 0))
 		return NULL;
 	return ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_MASK))->hook;
@@ -47,10 +51,10 @@ static inline void call(struct st_slot *t, struct st_hook *h, struct st_site *si
 	int saved;
 
 	if (h->flags & ST_HOOK_GENERAL_REGS || !t->err) {
-		h->func(h, regs, site->ip, parent_of(regs));
+		h->func(h, regs, site->ip, parent_of(site, regs));
 	} else {
 		saved = *t->err;
-		h->func(h, regs, site->ip, parent_of(regs));
+		h->func(h, regs, site->ip, parent_of(site, regs));
 		*t->err = saved;
 	}
 }

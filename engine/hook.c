@@ -6,9 +6,8 @@
  *	on:  stub and struct st_site complete -> all cores synchronised -> list of hooks set -> site jumps to the stub
  *	off: hook out of the list -> site holds its own bytes, if nobody else wants it -> no thread reads the old list
  *
- * Sites are never forgotten while their object is mapped, and stubs never freed: a thread may be in one for ever.
- *
- * Everything that changes happens under one lock and inside dl_iterate_phdr(), which keeps objects from being unmapped.
+ * The sites themselves, and what stands in the code for each, are record.c's. Everything that changes happens under one
+ * lock and inside dl_iterate_phdr(), which keeps objects from being unmapped.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -20,10 +19,13 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <engine/arch.h>
+#include <engine/breakpoint.h>
 #include <engine/edit.h>
+#include <engine/hook.h>
 #include <engine/island.h>
 #include <engine/objects.h>
 #include <engine/park.h>
+#include <engine/record.h>
 #include <engine/site.h>
 #include <engine/thread.h>
 #include <engine/wait.h>
@@ -31,29 +33,11 @@
 #include <engine/arch/x86_64/touches.h>
 #endif
 
-#define TABLE_BITS 14
-#define TABLE (1u << TABLE_BITS)
-
-struct record {
-	struct st_site site;
-	struct record *next;		/* of the same hash */
-	struct st_plan plan;
-	unsigned long stub;		/* as a jump has it: with Thumb bit */
-	uint16_t map[ST_INSNS_MAX];
-	uint8_t jump[ST_JUMP_MAX];
-	unsigned int hooks;		/* in site.hooks */
-	bool on;			/* the site jumps to the stub */
-	unsigned long start, end;	/* of the object it lies in */
-};
-
-/* One function a hook wants. */
+/* One place a hook wants. */
 struct want {
-	unsigned long addr;
-	size_t size, room;
-	enum st_isa isa;
+	struct st_place place;
 	bool by_ip;
-	bool entered;		/* see struct st_function */
-	struct record *record;	/* when registered; NULL if refused */
+	struct st_record *record;	/* when registered; NULL if refused */
 	const char *why;
 };
 
@@ -62,9 +46,14 @@ struct state {
 	size_t count, room;
 	size_t sites, refused;
 	bool registered;
+	bool called;			/* in the call that is under way */
+	bool returns;			/* called when functions return; begin and end are those of struct st_return */
+	void *(*begin)(struct st_return *ret, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
+	void (*end)(struct st_return *ret, void *data);
 	struct {			/* the list of every site that has this hook alone */
 		struct st_hook *hook, *end;
 	} alone;
+	const void *code[ST_HOOK_CODE];	/* what the callback calls */
 	unsigned long needs;		/* ST_HOOKS_*: what has to be saved around the callback */
 	char reason[256];
 };
@@ -76,9 +65,7 @@ struct garbage {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct record *table[TABLE];
 static struct garbage *garbage;
-static struct st_hook_list empty;
 static struct st_object *objects;
 static unsigned long long objects_adds, objects_subs;
 static int ready = -EAGAIN;
@@ -146,37 +133,6 @@ static struct st_object *current_objects(void)
 	return objects;
 }
 
-struct range {
-	unsigned long addr, start, end;
-};
-
-static int range_of(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct range *r = arg;
-	unsigned long start = ~0ul, end = 0;
-	bool code = false;
-
-	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		unsigned long at = info->dlpi_addr + ph->p_vaddr;
-
-		if (ph->p_type != PT_LOAD)
-			continue;
-		if (at < start)
-			start = at;
-		if (at + ph->p_memsz > end)
-			end = at + ph->p_memsz;
-		if ((ph->p_flags & PF_X) && r->addr - at < ph->p_memsz)
-			code = true;
-	}
-	if (!code)
-		return 0;
-	r->start = start;
-	r->end = end;
-	return 1;
-}
-
 /* ---- filters ---- */
 
 static struct state *state_of(struct st_hook *hook)
@@ -198,14 +154,21 @@ static int __attribute__((format(printf, 3, 4))) fail(struct state *s, int err, 
 	return err;
 }
 
-static int add_want(struct state *s, const struct st_function *fn, unsigned long addr, bool by_ip)
+static unsigned long address_of(const struct want *w)
 {
+	return w->place.func + w->place.offset;
+}
+
+static int add_want(struct state *s, const struct st_function *fn, size_t offset, bool by_ip)
+{
+	unsigned long addr = fn->addr + offset;
+
 	for (size_t i = 0; i < s->count; i++) {
-		if (s->want[i].addr == addr) {
+		if (address_of(&s->want[i]) == addr) {
 			s->want[i].by_ip |= by_ip;
 			return 0;
 		}
-		if (!by_ip && i > 64 && s->want[s->count - 1].addr < addr)
+		if (!by_ip && i > 64 && address_of(&s->want[s->count - 1]) < addr)
 			break;	/* globs add in order of address */
 	}
 	if (s->count == s->room) {
@@ -218,9 +181,11 @@ static int add_want(struct state *s, const struct st_function *fn, unsigned long
 		s->room = room;
 	}
 	s->want[s->count++] = (struct want){
-		.addr = addr, .isa = fn->isa, .by_ip = by_ip, .entered = fn->entered,
-		.size = fn->size - (addr - fn->addr),
-		.room = fn->room > addr - fn->addr ? fn->room - (addr - fn->addr) : 0,
+		.by_ip = by_ip,
+		.place = {
+			.func = fn->addr, .offset = offset, .size = fn->size, .room = fn->room, .isa = fn->isa,
+			.entered = fn->entered, .strict = fn->strict,
+		},
 	};
 	return 1;
 }
@@ -248,7 +213,7 @@ int st_hook_filter(struct st_hook *hook, const char *glob)
 		for (size_t i = 0; i < o->count && ret >= 0; i++) {
 			if (!o->fn[i].name || fnmatch(function, o->fn[i].name, 0))
 				continue;
-			ret = add_want(s, &o->fn[i], o->fn[i].addr, false);
+			ret = add_want(s, &o->fn[i], 0, false);
 			added += ret > 0;
 		}
 	}
@@ -260,179 +225,105 @@ int st_hook_filter(struct st_hook *hook, const char *glob)
 	return added;
 }
 
-int st_hook_filter_ip(struct st_hook *hook, const void *func)
+/* @at: any instruction; else a function, and on ARM the pointer says of which instruction set. */
+static int filter_address(struct st_hook *hook, unsigned long addr, bool at)
 {
 	struct state *s = state_of(hook);
-	unsigned long addr = (unsigned long)func;
-	struct st_function nameless = { 0 };
+	struct st_function copy;
 	const struct st_function *fn;
-	struct range r;
 	int ret;
 
 	if (!s)
 		return -ENOMEM;
 	if (s->registered)
 		return fail(s, -EBUSY, "the hook is registered");
-#if defined(__arm__)
-	nameless.isa = addr & 1 ? ST_ISA_T32 : ST_ISA_A32;
-	addr &= ~1ul;
-#endif
 	pthread_mutex_lock(&lock);
-	fn = st_objects_find(current_objects(), addr);
-	r.addr = addr;
+	fn = st_objects_find(current_objects(), addr & ~(unsigned long)(sizeof(long) == 4));
 	if (!fn) {
-		ret = fail(s, -EINVAL, dl_iterate_phdr(range_of, &r) ?
-			   "no symbol says how long the function at %#lx is" :
+		ret = fail(s, -EINVAL, st_in_code(addr) ? "no symbol says how long the function at %#lx is" :
 			   "%#lx is not in the code of any object", addr);
 	} else {
-		nameless.addr = fn->addr;
-		nameless.size = fn->size;
-		nameless.room = fn->room;
-		nameless.entered = fn->entered;
-		ret = add_want(s, &nameless, addr, true);
+		copy = *fn;
+#if defined(__arm__)
+		if (!at)
+			copy.isa = addr & 1 ? ST_ISA_T32 : ST_ISA_A32;
+		addr &= ~1ul;
+#else
+		(void)at;
+#endif
+		ret = add_want(s, &copy, addr - fn->addr, true);
 	}
 	pthread_mutex_unlock(&lock);
 	return ret < 0 ? ret : 0;
 }
 
-/* ---- sites ---- */
-
-static unsigned int hash(unsigned long addr)
+int st_hook_filter_ip(struct st_hook *hook, const void *func)
 {
-	return (uint32_t)((uint32_t)addr * 2654435761u) >> (32 - TABLE_BITS);
+	return filter_address(hook, (unsigned long)func, false);
 }
 
-/*
- * Sites of objects that were unmapped are worth nothing, and their addresses may belong to others now. Hooks that still
- * name one find it dead.
- */
-static void forget_unmapped(void)
+int st_hook_filter_at(struct st_hook *hook, const void *addr)
 {
-	static unsigned long long seen;
-	unsigned long long now[2] = { 0, 0 };
+	return filter_address(hook, (unsigned long)addr, true);
+}
 
-	dl_iterate_phdr(count_changes, now);
-	if (now[1] == seen)
-		return;
-	seen = now[1];
-	for (unsigned int i = 0; i < TABLE; i++) {
-		for (struct record *r = table[i]; r; r = r->next) {
-			struct range range = { .addr = r->plan.addr };
+int st_hook_find(struct st_hook *hook, const char *name, unsigned long *addr, size_t *size)
+{
+	struct state *s = state_of(hook);
+	const char *colon = strrchr(name, ':');
+	size_t object = colon ? (size_t)(colon - name) : 0;
+	const struct st_function *found = NULL;
+	int ret = 0;
 
-			if (!r->end)
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_lock(&lock);
+	for (struct st_object *o = current_objects(); o; o = o->next) {
+		if (colon && (strncmp(o->name, name, object) || o->name[object]))
+			continue;
+		for (size_t i = 0; i < o->count; i++) {
+			if (!o->fn[i].name || strcmp(o->fn[i].name, colon ? colon + 1 : name))
 				continue;
-			if (dl_iterate_phdr(range_of, &range) && range.start == r->start && range.end == r->end &&
-			    !memcmp((void *)r->plan.addr, r->on ? r->jump : r->plan.orig, r->plan.jump))
-				continue;
-			r->end = 0;
-			r->on = false;
+			if (found && found->addr != o->fn[i].addr)
+				ret = fail(s, -ENOTUNIQ, "there are several functions '%s': give the address", name);
+			found = &o->fn[i];
 		}
 	}
+	if (!found)
+		ret = fail(s, -ENOENT, "there is no function '%s'", name);
+	if (!ret) {
+		*addr = found->addr | (found->isa == ST_ISA_T32);
+		*size = found->size;
+	}
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
-static struct record *find_record(unsigned long func)
+int st_hook_calls(struct st_hook *hook, const void *one, const void *two)
 {
-	struct record *r;
+	struct state *s = state_of(hook);
 
-	for (r = table[hash(func)]; r; r = r->next)
-		if (r->plan.func == func && r->end)
-			return r;
-	return NULL;
+	if (!s)
+		return -ENOMEM;
+	s->code[0] = one;
+	s->code[1] = two;
+	return 0;
 }
 
-static const char *own_code(unsigned long addr)
+int st_hook_on_return(struct st_hook *hook, void *(*begin)(struct st_return *, struct st_regs *, unsigned long, unsigned long),
+		      void (*end)(struct st_return *, void *))
 {
-	static void *const own[] = { st_entry, st_dispatch, st_dispatch_general, st_dispatch_vector, st_thread_find };
+	struct state *s = state_of(hook);
 
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if ((addr & ~1ul) == ((unsigned long)own[i] & ~1ul))
-			return "it is part of Sidetrack itself";
-	return NULL;
+	if (!s)
+		return -ENOMEM;
+	s->returns = true;
+	s->begin = begin;
+	s->end = end;
+	return 0;
 }
 
-/* A site for the function, with a finished stub; NULL and w->why if it can't be had. */
-static struct record *make_record(struct want *w)
-{
-	struct record *r = find_record(w->addr);
-	struct range range = { .addr = w->addr };
-	struct st_stub stub;
-	uint8_t code[ST_STUB_MAX] = { 0 };
-	void *write;
-	int ret;
-
-	if (r)
-		return r;
-	w->why = w->entered ? "another function branches into its first instructions" : own_code(w->addr);
-	if (w->why)
-		return NULL;
-	if (!dl_iterate_phdr(range_of, &range)) {
-		w->why = "its object is not mapped any more";
-		return NULL;
-	}
-	r = calloc(1, sizeof(*r));
-	if (!r) {
-		w->why = "out of memory";
-		return NULL;
-	}
-	ret = st_arch_plan(&r->plan, (const uint8_t *)w->addr, w->addr, w->size, w->room, w->isa);
-	if (ret)
-		goto refuse;
-	ret = st_island_alloc(r->plan.addr, st_arch_reach(w->isa), ST_STUB_MAX, &write, &stub.at);
-	if (ret) {
-		r->plan.why = "there is no free memory within a branch's reach";
-		goto refuse;
-	}
-	stub.buf = code;
-	stub.site = (unsigned long)&r->site;
-	stub.entry = (unsigned long)st_entry;
-	r->stub = stub.at | (w->isa == ST_ISA_T32);
-	ret = st_arch_stub(&r->plan, &stub);
-	if (!ret)
-		ret = st_arch_jump(&r->plan, r->stub, r->jump);
-	if (ret) {
-		if (!r->plan.why)
-			r->plan.why = "its stub would be out of a branch's reach";
-		st_island_commit(write, code, 0, ST_STUB_MAX);
-		goto refuse;
-	}
-	st_island_commit(write, code, stub.size, ST_STUB_MAX);
-	memcpy(r->map, stub.map, sizeof(r->map));
-	r->site.dispatch = st_dispatch_general;
-	r->site.func = w->addr;
-	r->site.resume = (stub.at + stub.resume) | (w->isa == ST_ISA_T32);
-	r->site.flags = ST_SITE_GENERAL | (w->isa == ST_ISA_T32 ? ST_SITE_THUMB : 0);
-	r->site.ip = r->plan.addr;
-	r->site.hooks = &empty;
-	r->start = range.start;
-	r->end = range.end;
-	r->next = table[hash(w->addr)];
-	table[hash(w->addr)] = r;
-	return r;
-refuse:
-	w->why = r->plan.why;
-	free(r);
-	return NULL;
-}
-
-static struct st_change edit_of(const struct record *r, bool on)
-{
-	struct st_change e = {
-		.addr = r->plan.addr, .len = r->plan.jump, .resume = r->site.resume,
-		.live = r->plan.live, .insns = on ? r->plan.insns : 1,
-	};
-
-#if defined(__x86_64__)
-	/* A jump is one instruction, and a breakpoint on it is resolved by the moved ones: always fit to be swapped back. */
-	e.live |= !on;
-#endif
-	for (int i = 0; i < r->plan.insns; i++) {
-		e.offs[i] = r->plan.offs[i];
-		e.to[i] = (r->stub & ~1ul) + r->map[i];
-	}
-	memcpy(on ? e.old : e.new, r->plan.orig, e.len);
-	memcpy(on ? e.new : e.old, r->jump, e.len);
-	return e;
-}
+/* ---- lists ---- */
 
 static int edit_order(const void *a, const void *b)
 {
@@ -451,9 +342,9 @@ static bool allocated(const struct st_hook_list *list)
 	return list->hook[0] && list->hook[1];
 }
 
-static struct st_hook_list *list_of(const struct record *r)
+static struct st_hook_list *plain(const struct st_hook_list *list)
 {
-	return (void *)((unsigned long)r->site.hooks & ~(unsigned long)ST_HOOKS_MASK);
+	return (void *)((unsigned long)list & ~(unsigned long)ST_HOOKS_MASK);
 }
 
 static unsigned long needs_of(const struct st_hook *hook)
@@ -461,85 +352,182 @@ static unsigned long needs_of(const struct st_hook *hook)
 	return ((const struct state *)hook->priv)->needs;
 }
 
-/* What the callback may touch besides general registers: by its own word, or else by its code. */
-static unsigned long touches(const struct st_hook *hook)
+/* What code may touch besides general registers. */
+static unsigned long touched_by(const void *code)
 {
 #if defined(__x86_64__)
-	const struct st_function *fn;
+	const struct st_function *fn = st_objects_find(current_objects(), (unsigned long)code);
 
-	if (hook->flags & ST_HOOK_GENERAL_REGS)
-		return 0;
-	fn = st_objects_find(current_objects(), (unsigned long)hook->func);
-	return fn && fn->addr == (unsigned long)hook->func ?
-	       st_x86_touches((const uint8_t *)hook->func, fn->size) : ST_HOOKS_VECTOR;
+	return fn && fn->addr == (unsigned long)code ? st_x86_touches(code, fn->size) : ST_HOOKS_VECTOR;
 #else
-	return hook->flags & ST_HOOK_GENERAL_REGS ? 0 : ST_HOOKS_VECTOR;
+	(void)code;
+	return ST_HOOKS_VECTOR;
 #endif
 }
 
-/* The hooks of a site with one more (add) or one fewer. Readers see the old list or the new one. */
-static int change_list(struct record *r, struct st_hook *hook, bool add)
+/* What the callback may touch: by its own word, or else by its code. */
+static unsigned long touches(const struct st_hook *hook)
 {
-	unsigned int n = add ? r->hooks + 1 : r->hooks - 1, out = 0;
+	const struct state *s = hook->priv;
+	unsigned long needs = 0;
+
+	if (hook->flags & ST_HOOK_GENERAL_REGS)
+		return 0;
+	if (!s->code[0] && !s->code[1])
+		return touched_by(hook->func);
+	for (int i = 0; i < ST_HOOK_CODE; i++)
+		if (s->code[i])
+			needs |= touched_by(s->code[i]);
+	return needs;
+}
+
+/* What the hooks of a list need; of the hook at the entry for return hooks, what those need. */
+static unsigned long needs_of_list(const struct st_record *r, struct st_hook *const *hook)
+{
 	unsigned long need = always_vector ? ST_HOOKS_VECTOR : 0;
-	struct st_hook_list *list = &empty;
 
-	if (n == 1) {
-		for (unsigned int i = 0; i < r->hooks; i++)
-			if (list_of(r)->hook[i] != hook)
-				list = alone(list_of(r)->hook[i]);
-		if (add)
-			list = alone(hook);
-	} else if (n) {
-		list = malloc((n + 1) * sizeof(list->hook[0]));
-		if (!list)
-			return -ENOMEM;
-		for (unsigned int i = 0; i < r->hooks; i++)
-			if (add || list_of(r)->hook[i] != hook)
-				list->hook[out++] = list_of(r)->hook[i];
-		if (add)
-			list->hook[out++] = hook;
-		list->hook[out] = NULL;
-	}
-	for (unsigned int i = 0; i < n; i++)
-		need |= needs_of(list->hook[i]);
-	if (allocated(list_of(r))) {
-		struct garbage *g = malloc(sizeof(*g));
+	for (; *hook; hook++)
+		need |= r->ret && *hook == &r->ret->ret.hook ? needs_of_list(r, plain(r->ret->ret.hooks)->hook) :
+							       needs_of(*hook);
+	return need;
+}
 
-		if (!g) {
-			if (n > 1)
-				free(list);
-			return -ENOMEM;
-		}
-		*g = (struct garbage){ .next = garbage, .list = list_of(r) };
-		garbage = g;
+/*
+ * A list with one more hook (add) or one fewer; @hook NULL: neither. @enter, if not NULL, is the hook for returns, which is at
+ * the end if @returns and nowhere else. NULL: no memory.
+ */
+static struct st_hook_list *new_list(struct st_hook_list *old, struct st_hook *enter, bool returns, struct st_hook *hook, bool add)
+{
+	struct st_hook *only = NULL;
+	struct st_hook_list *list;
+	unsigned int n = 0, out = 0;
+
+	for (struct st_hook **h = old->hook; *h; h++)
+		if (*h != enter && *h != hook)
+			n++, only = *h;
+	if (add)
+		n++, only = hook;
+	if (!n && !returns)
+		return &st_no_hooks;
+	if (!n)
+		return (struct st_hook_list *)&((struct st_record_return *)enter->data)->alone;
+	if (n == 1 && !returns)
+		return alone(only);
+	list = malloc((n + 2) * sizeof(list->hook[0]));
+	if (!list)
+		return NULL;
+	for (struct st_hook **h = old->hook; *h; h++)
+		if (*h != enter && *h != hook)
+			list->hook[out++] = *h;
+	if (add)
+		list->hook[out++] = hook;
+	if (returns)
+		list->hook[out++] = enter;
+	list->hook[out] = NULL;
+	return list;
+}
+
+static bool throw_away(struct st_hook_list *list)
+{
+	struct garbage *g;
+
+	if (!allocated(list))
+		return true;
+	g = malloc(sizeof(*g));
+	if (!g)
+		return false;
+	*g = (struct garbage){ .next = garbage, .list = list };
+	garbage = g;
+	return true;
+}
+
+/* Readers see the old list or the new one. */
+static int replace_list(struct st_record *r, struct st_hook_list **where, struct st_hook_list *list)
+{
+	unsigned long need;
+
+	if (!list)
+		return -ENOMEM;
+	need = needs_of_list(r, list->hook);
+	if (!throw_away(plain(*where))) {
+		if (allocated(list))
+			free(list);
+		return -ENOMEM;
 	}
 	/* The vector state is saved before a hook that needs it can be called, and until it can't be. */
-	if (need) {
+	if (need && where == &r->site.hooks) {
 		__atomic_store_n(&r->site.dispatch, st_dispatch_vector, __ATOMIC_RELEASE);
 		__atomic_fetch_and(&r->site.flags, ~(unsigned long)ST_SITE_GENERAL, __ATOMIC_RELEASE);
 	}
 	list = (void *)((unsigned long)list | need);
-	__atomic_store_n(&r->site.hooks, list, __ATOMIC_RELEASE);
-	r->hooks = n;
+	__atomic_store_n(where, list, __ATOMIC_RELEASE);
 	return 0;
+}
+
+static int change_entry(struct st_record *r, struct st_hook *hook, bool add, bool returns)
+{
+	return replace_list(r, &r->site.hooks,
+			    new_list(plain(r->site.hooks), r->ret ? &r->ret->ret.hook : NULL, returns, hook, add));
+}
+
+static int change_returns(struct st_record *r, struct st_hook *hook, bool add)
+{
+	const struct state *s = hook->priv;
+	struct st_return *ret;
+	int err;
+
+	if (!r->ret) {
+		r->ret = st_record_return_new(r, s->begin, s->end);
+		if (!r->ret)
+			return -ENOMEM;
+	}
+	ret = &r->ret->ret;
+	/* Return hooks are there before the first return is followed, and until no further one is. */
+	if (add) {
+		if (needs_of(hook) || !(hook->flags & ST_HOOK_GENERAL_REGS))
+			ret->hook.flags &= ~ST_HOOK_GENERAL_REGS;
+		err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, true));
+		if (!err)
+			err = change_entry(r, NULL, false, true);
+		if (err && plain(ret->hooks)->hook[0])
+			replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, false));
+	} else {
+		err = r->returns == 1 ? change_entry(r, NULL, false, false) : 0;
+		if (!err)
+			err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, false));
+	}
+	if (!err)
+		r->returns += add ? 1 : -1;
+	return err;
+}
+
+/* The hooks of a site with one more (add) or one fewer. */
+static int change_list(struct st_record *r, struct st_hook *hook, bool add)
+{
+	int ret;
+
+	if (((struct state *)hook->priv)->returns)
+		return change_returns(r, hook, add);
+	ret = change_entry(r, hook, add, r->returns);
+	if (!ret)
+		r->hooks += add ? 1 : -1;
+	return ret;
 }
 
 /* After st_threads_wait(): no thread reads an old list, so none can call a hook that is in no new one. */
 static void collect(struct state *s)
 {
 	for (size_t i = 0; i < s->count; i++) {
-		struct record *r = s->want[i].record;
-		unsigned long need = always_vector ? ST_HOOKS_VECTOR : 0;
+		struct st_record *r = s->want[i].record;
 
 		if (!r)
 			continue;
-		for (unsigned int k = 0; k < r->hooks; k++)
-			need |= needs_of(list_of(r)->hook[k]);
-		if (!need) {
+		if (!needs_of_list(r, plain(r->site.hooks)->hook)) {
 			__atomic_store_n(&r->site.dispatch, st_dispatch_general, __ATOMIC_RELEASE);
 			__atomic_fetch_or(&r->site.flags, ST_SITE_GENERAL, __ATOMIC_RELEASE);
 		}
+		if (r->ret && !r->returns)
+			r->ret->ret.hook.flags |= ST_HOOK_GENERAL_REGS;
 	}
 	while (garbage) {
 		struct garbage *g = garbage;
@@ -552,120 +540,345 @@ static void collect(struct state *s)
 
 /* ---- registering ---- */
 
+/* Several hooks at once, all or nothing. */
 struct call {
-	struct st_hook *hook;
-	struct state *state;
+	struct st_hook *const *hook;
+	size_t n;
+	bool on;
 	int ret;
 };
 
-static void undo(struct state *s, struct st_hook *hook)
+static struct state *state_in(const struct call *c, size_t i)
 {
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->want[i].record)
-			change_list(s->want[i].record, hook, false);
-		s->want[i].record = NULL;
-	}
-	s->sites = s->refused = 0;
+	return c->hook[i]->priv;
 }
 
-static int switch_sites(struct state *s, bool on)
+static int __attribute__((format(printf, 3, 4))) fail_all(const struct call *c, int err, const char *fmt, ...)
 {
-	struct st_change *edit = malloc((s->count + 1) * sizeof(*edit));
-	const char *why = "";
-	size_t n = 0;
-	int ret = 0;
+	va_list ap;
 
-	if (!edit)
-		return fail(s, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < s->count; i++) {
-		struct record *r = s->want[i].record;
-
-		if (r && r->end && r->on != on && (on || !r->hooks))
-			edit[n++] = edit_of(r, on);
+	for (size_t i = 0; i < c->n; i++) {
+		va_start(ap, fmt);
+		vsnprintf(state_in(c, i)->reason, sizeof(state_in(c, i)->reason), fmt, ap);
+		va_end(ap);
 	}
+	return err;
+}
+
+#define for_wants(c, s, w)								\
+	for (size_t i_ = 0; i_ < (c)->n; i_++)						\
+		for (struct state *s = state_in(c, i_); s; s = NULL)			\
+			for (struct want *w = s->want; w < s->want + s->count; w++)
+
+static void undo(const struct call *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct state *s = state_in(c, i);
+
+		for (size_t k = 0; k < s->count; k++) {
+			if (s->want[k].record)
+				change_list(s->want[k].record, c->hook[i], false);
+			s->want[k].record = NULL;
+		}
+		s->sites = s->refused = 0;
+	}
+}
+
+/* Some records may be there twice: they are changed once. */
+static size_t sort_edits(struct st_change *edit, size_t n)
+{
+	size_t out = 0;
+
 	for (size_t i = 1; i < n; i++) {
-		if (edit[i].addr < edit[i - 1].addr) {
+		if (edit[i].addr <= edit[i - 1].addr) {
 			qsort(edit, n, sizeof(*edit), edit_order);
 			break;
 		}
 	}
-	if (n)
-		ret = st_text_edit(edit, n, &why);
+	for (size_t i = 0; i < n; i++)
+		if (!out || edit[out - 1].addr != edit[i].addr)
+			edit[out++] = edit[i];
+	return out;
+}
+
+static bool changes(const struct st_record *r, bool on)
+{
+	return r && r->end && r->on != on && (on || !st_record_wanted(r));
+}
+
+static int switch_sites(const struct call *c, bool on)
+{
+	struct st_change *edit;
+	const char *why = "";
+	size_t n = 0;
+	int ret = 0;
+
+	for_wants(c, s, w)
+		n += changes(w->record, on);
+	if (!n)
+		return 0;
+	edit = malloc(n * sizeof(*edit));
+	if (!edit)
+		return fail_all(c, -ENOMEM, "out of memory");
+	n = 0;
+	for_wants(c, s, w)
+		if (changes(w->record, on))
+			edit[n++] = st_record_edit(w->record, on);
+	n = sort_edits(edit, n);
+	ret = st_text_edit(edit, n, &why);
 	free(edit);
 	if (ret)
-		return fail(s, ret, "%s", why);
-	for (size_t i = 0; i < s->count; i++) {
-		struct record *r = s->want[i].record;
-
-		if (r && r->end && (on || !r->hooks))
-			r->on = on;
+		return fail_all(c, ret, "%s", why);
+	for_wants(c, s, w) {
+		if (!changes(w->record, on))
+			continue;
+		st_record_switched(w->record, on);
 	}
 	return 0;
 }
 
-static int do_register(struct call *c)
+/* Jumps in whose displaced bytes a site is to be become breakpoints. That stays so, whatever becomes of the call. */
+static int make_traps(const struct call *c, struct st_record **records, size_t n)
 {
-	struct state *s = c->state;
+	struct st_change *edit = malloc((n + 1) * sizeof(*edit));
+	const char *why = "";
 	int ret;
 
-	forget_unmapped();
-	s->needs = touches(c->hook);
-	for (size_t i = 0; i < s->count; i++) {
-		struct want *w = &s->want[i];
-		struct record *r;
-
-		w->why = NULL;
-		r = make_record(w);
-		if (!r && w->by_ip) {
-			ret = fail(s, -ENOTSUP, "the function at %#lx can't be hooked: %s", w->addr, w->why);
-			goto fail;
-		}
-		if (!r) {
-			s->refused++;
-			continue;
-		}
-		for (unsigned int k = 0; c->hook->flags & ST_HOOK_IPMODIFY && k < r->hooks; k++) {
-			if (list_of(r)->hook[k]->flags & ST_HOOK_IPMODIFY) {
-				ret = fail(s, -EBUSY, "another hook changes pc at %#lx already", w->addr);
-				goto fail;
-			}
-		}
-		ret = change_list(r, c->hook, true);
-		if (ret) {
-			fail(s, ret, "out of memory");
-			goto fail;
-		}
-		w->record = r;
-		s->sites++;
-	}
-	if (!s->sites) {
-		ret = fail(s, -ENOENT, s->refused ? "none of the functions can be hooked: %s" : "no function was given%s",
-			   s->refused ? s->want[0].why : "");
-		goto fail;
-	}
+	if (!edit)
+		return fail_all(c, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		edit[i] = st_record_edit_to_trap(records[i]);
 	st_text_sync();
-	ret = switch_sites(s, true);
-	if (!ret)
-		return 0;
-fail:
-	undo(s, c->hook);
+	ret = st_text_edit(edit, sort_edits(edit, n), &why);
+	free(edit);
+	if (ret)
+		return fail_all(c, ret, "%s", why);
+	for (size_t i = 0; i < n; i++)
+		st_record_switched_to_trap(records[i]);
+	return 0;
+}
+
+static int refuse_want(struct state *s, struct want *w, const char *why)
+{
+	w->why = why;
+	w->record = NULL;
+	if (w->by_ip)
+		return fail(s, -ENOTSUP, "the %s at %#lx can't be hooked: %s", w->place.offset ? "place" : "function",
+			    address_of(w), why);
+	s->refused++;
+	return 0;
+}
+
+/* Why a function can't have a return hook, or NULL. */
+static const char *no_return(const struct want *w)
+{
+	const struct st_function *fn;
+	const char *why = NULL;
+
+	if (w->place.offset)
+		return "returns belong to a function's entry";
+	for (const struct st_object *o = objects; o && !why; o = o->next) {
+		if (w->place.func < o->start || w->place.func >= o->end)
+			continue;
+		for (fn = o->fn; fn < o->fn + o->count && !why; fn++)
+			if (fn->addr == w->place.func && fn->name)
+				why = st_return_refused(fn->name);
+	}
+	return why;
+}
+
+/* The records of all wants, with stubs. */
+static int get_records(const struct call *c)
+{
+	struct st_record **fresh;
+	size_t n = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct state *s = state_in(c, i);
+
+		s->needs = touches(c->hook[i]);
+		for (struct want *w = s->want; w < s->want + s->count && !ret; w++) {
+			w->place.any = c->hook[i]->flags & ST_HOOK_BREAKPOINT;
+			w->why = s->returns ? no_return(w) : NULL;
+			w->record = w->why ? NULL : st_record_get(&w->place, &w->why);
+			if (!w->record)
+				ret = refuse_want(s, w, w->why);
+			n += w->record && !w->record->form.stub;
+		}
+	}
+	if (ret || !n)
+		return ret;
+	fresh = malloc(n * sizeof(*fresh));
+	if (!fresh)
+		return fail_all(c, -ENOMEM, "out of memory");
+	n = 0;
+	for_wants(c, s, w)
+		if (w->record && !w->record->form.stub)
+			fresh[n++] = w->record;
+	ret = st_records_finish(fresh, n, current_objects());
+	free(fresh);
+	if (ret)
+		return fail_all(c, ret, "out of memory");
+	for_wants(c, s, w)
+		if (w->record && !w->record->end && !ret)
+			ret = refuse_want(s, w, w->record->form.plan.why);
+	for_wants(c, s, w)
+		if (w->record && s->returns && !w->record->after && !ret)
+			ret = refuse_want(s, w, "its stub has no place to return to");
 	return ret;
 }
 
-static int do_unregister(struct call *c)
+/* Puts the hooks into the lists of their sites. After an error those that are in one are those that still have a record. */
+static int add_to_lists(const struct call *c)
 {
-	struct state *s = c->state;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct st_hook *hook = c->hook[i];
+		struct state *s = hook->priv;
+
+		for (struct want *w = s->want; w < s->want + s->count; w++) {
+			struct st_record *r = w->record;
+
+			if (!r)
+				continue;
+			w->record = NULL;
+			if (ret)
+				continue;
+			for (struct st_hook **h = plain(r->site.hooks)->hook; hook->flags & ST_HOOK_IPMODIFY && *h; h++)
+				if ((*h)->flags & ST_HOOK_IPMODIFY)
+					ret = fail(s, -EBUSY, "another hook changes pc at %#lx already", address_of(w));
+			if (ret)
+				continue;
+			ret = change_list(r, hook, true);
+			if (ret) {
+				fail(s, ret, "out of memory");
+				continue;
+			}
+			w->record = r;
+			s->sites++;
+		}
+	}
+	return ret;
+}
+
+/* Which of the sites that go on are jumps, and which breakpoints; jumps in front of them that have to make room. */
+static int choose_forms(const struct call *c)
+{
+	struct st_record **crowded = NULL, *front;
+	size_t n = 0, room = 0;
+	bool traps = false;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n && !ret; i++) {
+		struct state *s = state_in(c, i);
+
+		for (struct want *w = s->want; w < s->want + s->count && !ret; w++) {
+			struct st_record *r = w->record;
+			const char *why = NULL;
+
+			if (!r || r->on)
+				continue;
+			if (st_record_choose(r, &why) || ((front = st_record_covering(r)) && st_record_need_trap(front, &why))) {
+				change_list(r, c->hook[i], false);
+				s->sites--;
+				ret = refuse_want(s, w, why);
+				continue;
+			}
+			traps |= r->trapped;
+			if (!front || !front->on)
+				continue;
+			if (n == room) {
+				struct st_record **more = realloc(crowded, (room = 2 * room + 8) * sizeof(*more));
+
+				if (!more) {
+					ret = fail_all(c, -ENOMEM, "out of memory");
+					break;
+				}
+				crowded = more;
+			}
+			crowded[n++] = front;
+			traps = true;
+		}
+	}
+	if (!ret && traps) {
+		const char *why;
+
+		ret = st_breakpoint_allowed(&why);
+		if (ret)
+			fail_all(c, ret, "%s", why);
+	}
+	if (!ret && n)
+		ret = make_traps(c, crowded, n);
+	free(crowded);
+	return ret;
+}
+
+static int do_register(const struct call *c)
+{
+	bool breakpoints = st_records_any_trap();
 	int ret;
 
-	forget_unmapped();
-	for (size_t i = 0; i < s->count; i++) {
-		if (s->want[i].record && change_list(s->want[i].record, c->hook, false))
-			return fail(s, -ENOMEM, "out of memory");
+	st_records_forget_unmapped();
+	for (size_t i = 0; i < c->n; i++)
+		breakpoints |= c->hook[i]->flags & ST_HOOK_BREAKPOINT;
+	if (breakpoints && (ret = st_breakpoint_own()))
+		return fail_all(c, ret, "SIGTRAP can't be handled");
+	ret = get_records(c);
+	if (ret) {
+		for_wants(c, s, w)
+			w->record = NULL;
+		for (size_t i = 0; i < c->n; i++)
+			state_in(c, i)->refused = 0;
+		return ret;
 	}
-	ret = switch_sites(s, false);
-	for (size_t i = 0; ret && i < s->count; i++)
-		if (s->want[i].record)
-			change_list(s->want[i].record, c->hook, true);
+	ret = add_to_lists(c);
+	if (!ret)
+		ret = choose_forms(c);
+	for (size_t i = 0; i < c->n && !ret; i++) {
+		struct state *s = state_in(c, i);
+
+		if (!s->sites)
+			ret = fail(s, -ENOENT,
+				   s->refused ? "none of the functions can be hooked: %s" : "no function was given%s",
+				   s->refused ? s->want[0].why : "");
+	}
+	if (!ret) {
+		st_text_sync();
+		ret = switch_sites(c, true);
+	}
+	if (ret)
+		undo(c);
+	return ret;
+}
+
+static int do_unregister(const struct call *c)
+{
+	int ret;
+
+	st_records_forget_unmapped();
+	if (st_records_any_trap())
+		st_breakpoint_own();
+	for (size_t i = 0; i < c->n; i++) {
+		struct state *s = state_in(c, i);
+
+		for (size_t k = 0; k < s->count; k++) {
+			if (!s->want[k].record || !change_list(s->want[k].record, c->hook[i], false))
+				continue;
+			/* No memory for a shorter list: all as it was. */
+			for (size_t a = 0; a <= i; a++)
+				for (size_t b = 0; b < (a == i ? k : state_in(c, a)->count); b++)
+					if (state_in(c, a)->want[b].record)
+						change_list(state_in(c, a)->want[b].record, c->hook[a], true);
+			return fail_all(c, -ENOMEM, "out of memory");
+		}
+	}
+	ret = switch_sites(c, false);
+	for (size_t i = 0; ret && i < c->n; i++)
+		for (size_t k = 0; k < state_in(c, i)->count; k++)
+			if (state_in(c, i)->want[k].record)
+				change_list(state_in(c, i)->want[k].record, c->hook[i], true);
 	return ret;
 }
 
@@ -675,33 +888,75 @@ static int with_objects_held(struct dl_phdr_info *info, size_t size, void *arg)
 
 	(void)info;
 	(void)size;
-	c->ret = c->state->registered ? do_unregister(c) : do_register(c);
+	c->ret = c->on ? do_register(c) : do_unregister(c);
 	return 1;
+}
+
+/* Each once, and in the right state. */
+static int check_call(const struct call *c)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct st_hook *hook = c->hook[i];
+		struct state *s = c->on ? state_of(hook) : hook->priv;
+
+		if (!s && !ret)
+			ret = c->on ? -ENOMEM : -EINVAL;
+		else if (!ret && c->on && (s->registered || s->called))
+			ret = fail(s, -EBUSY, "the hook is registered");
+		else if (!ret && c->on && (hook->size < sizeof(*hook) || !hook->func))
+			ret = fail(s, -EINVAL, "the hook's size or func is not set");
+		else if (!ret && !c->on && (!s->registered || s->called))
+			ret = -EINVAL;
+		if (ret) {
+			while (i--)
+				state_in(c, i)->called = false;
+			return ret;
+		}
+		s->called = true;
+	}
+	return 0;
+}
+
+static int run(struct call *c)
+{
+	pthread_mutex_lock(&lock);
+	c->ret = check_call(c);
+	if (c->ret)
+		goto out;
+	c->ret = init();
+	if (c->ret)
+		fail_all(c, c->ret, "the kernel has no membarrier");
+	else
+		dl_iterate_phdr(with_objects_held, c);
+	for (size_t i = 0; i < c->n; i++) {
+		struct state *s = state_in(c, i);
+
+		s->called = false;
+		if (c->ret)
+			continue;
+		s->registered = c->on;
+		s->reason[0] = 0;
+	}
+out:
+	return c->ret;
+}
+
+int st_hooks_register(struct st_hook *const *hook, size_t n)
+{
+	struct call c = { .hook = hook, .n = n, .on = true };
+
+	run(&c);
+	pthread_mutex_unlock(&lock);
+	return c.ret;
 }
 
 int st_hook_register(struct st_hook *hook)
 {
-	struct state *s = state_of(hook);
-	struct call c = { .hook = hook, .state = s };
+	int ret = st_hooks_register(&hook, 1);
 
-	if (!s)
-		return -ENOMEM;
-	if (s->registered)
-		return fail(s, -EBUSY, "the hook is registered");
-	if (hook->size < sizeof(*hook) || !hook->func)
-		return fail(s, -EINVAL, "the hook's size or func is not set");
-	pthread_mutex_lock(&lock);
-	c.ret = init();
-	if (c.ret)
-		fail(s, c.ret, "the kernel has no membarrier");
-	else
-		dl_iterate_phdr(with_objects_held, &c);
-	s->registered = !c.ret;
-	pthread_mutex_unlock(&lock);
-	if (c.ret)
-		return c.ret;
-	s->reason[0] = 0;
-	return (int)s->sites;
+	return ret ?: (int)((struct state *)hook->priv)->sites;
 }
 
 /* Is the thread that was in a hook at @busy further up the same stack now? */
@@ -717,28 +972,75 @@ static bool left_by_jump(unsigned long tp, unsigned long busy)
 	return left;
 }
 
-int st_hook_unregister(struct st_hook *hook)
+int st_hooks_unregister(struct st_hook *const *hook, size_t n)
 {
-	struct state *s = hook->priv;
-	struct call c = { .hook = hook, .state = s };
+	struct call c = { .hook = hook, .n = n };
 
-	if (!s || !s->registered)
-		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (!hook[i]->priv || !state_in(&c, i)->registered)
+			return -EINVAL;
 	if (st_threads_in_hook())
-		return fail(s, -EDEADLK, "called from a hook");
-	pthread_mutex_lock(&lock);
-	dl_iterate_phdr(with_objects_held, &c);
-	if (!c.ret) {
+		return fail_all(&c, -EDEADLK, "called from a hook");
+	if (!run(&c)) {
 		st_threads_wait(left_by_jump);
-		collect(s);
+		for (size_t i = 0; i < n; i++) {
+			struct state *s = state_in(&c, i);
+
+			collect(s);
+			free(s->want);
+			free(s);
+			hook[i]->priv = NULL;
+		}
 	}
 	pthread_mutex_unlock(&lock);
-	if (c.ret)
-		return c.ret;
+	return c.ret;
+}
+
+int st_hook_unregister(struct st_hook *hook)
+{
+	return st_hooks_unregister(&hook, 1);
+}
+
+void st_hook_drop(struct st_hook *hook)
+{
+	struct state *s = hook->priv;
+
+	if (!s || s->registered)
+		return;
 	free(s->want);
 	free(s);
 	hook->priv = NULL;
-	return 0;
+}
+
+const char *st_hook_kind(const struct st_hook *hook)
+{
+	static const char *const names[] = {
+		[ST_KIND_NOP] = "nop", [ST_KIND_MOVE] = "move", [ST_KIND_BREAKPOINT] = "breakpoint", [ST_KIND_NO] = "",
+	};
+	const struct state *s = hook->priv;
+	const char *name = "";
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; s && s->registered && i < s->count && !*name; i++)
+		if (s->want[i].record && s->want[i].record->on)
+			name = names[st_record_form(s->want[i].record)->plan.kind];
+	pthread_mutex_unlock(&lock);
+	return name;
+}
+
+unsigned long st_hook_returns_missed(const struct st_hook *hook)
+{
+	const struct state *s = hook->priv;
+	unsigned long missed = 0;
+
+	for (size_t i = 0; s && s->returns && s->registered && i < s->count; i++) {
+		const struct st_record *r = s->want[i].record;
+
+		if (r && r->ret)
+			missed += __atomic_load_n(&r->ret->ret.missed, __ATOMIC_RELAXED) +
+				  __atomic_load_n(&r->ret->ret.hook.missed, __ATOMIC_RELAXED);
+	}
+	return missed;
 }
 
 int st_hook_refused(const struct st_hook *hook, unsigned int i, unsigned long *func, const char **why)
@@ -751,12 +1053,27 @@ int st_hook_refused(const struct st_hook *hook, unsigned int i, unsigned long *f
 			continue;
 		if (n++ == i) {
 			if (func)
-				*func = s->want[k].addr;
+				*func = address_of(&s->want[k]);
 			if (why)
 				*why = s->want[k].why;
 		}
 	}
 	return (int)n;
+}
+
+bool st_hook_returns(unsigned long func, struct st_return *ret)
+{
+	const struct st_record *r;
+
+	pthread_mutex_lock(&lock);
+	r = st_record_of(func);
+	if (r) {
+		ret->site = (struct st_site *)&r->site;
+		ret->path = r->path;
+		ret->after = r->after;
+	}
+	pthread_mutex_unlock(&lock);
+	return r && r->after;
 }
 
 const char *st_hook_reason(const struct st_hook *hook)

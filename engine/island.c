@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <engine/island.h>
+#include <engine/unwind.h>
 
 #define CHUNK (256ul << 10)
 #define ALIGN 16
@@ -89,6 +90,7 @@ static struct st_island *new_island(unsigned long near, unsigned long reach)
 	i->at = (unsigned long)at;
 	i->next = islands;
 	islands = i;
+	st_unwind_cover(i->at, i->at + CHUNK);
 	return i;
 fail:
 	if (fd >= 0)
@@ -138,4 +140,10 @@ void st_islands_after_fork(void)
 {
 	for (struct st_island *i = islands; i; i = i->next)
 		i->used = CHUNK;
+}
+
+void st_islands_each(void (*fn)(unsigned long start, unsigned long end))
+{
+	for (struct st_island *i = islands; i; i = i->next)
+		fn(i->at, i->at + CHUNK);
 }

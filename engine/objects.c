@@ -77,6 +77,14 @@ static const ElfW(Shdr) *section_of_type(const struct image *f, unsigned int typ
 	return NULL;
 }
 
+static bool has_section(const struct image *f, const char *name)
+{
+	for (unsigned int i = 0; f->sh && f->shstr && i < f->eh->e_shnum; i++)
+		if (f->sh[i].sh_name < f->shstr_size && !strcmp(f->shstr + f->sh[i].sh_name, name))
+			return true;
+	return false;
+}
+
 static const ElfW(Shdr) *section_at(const struct image *f, unsigned long addr)
 {
 	for (unsigned int i = 0; f->sh && i < f->eh->e_shnum; i++)
@@ -244,8 +252,10 @@ static void finish(struct st_object *o, const struct image *f)
 			fn->size = sh->sh_addr + sh->sh_size - fn->addr;
 	}
 	find_entered(o, f);
-	for (size_t i = 0; i < o->count; i++)
+	for (size_t i = 0; i < o->count; i++) {
 		o->fn[i].addr += o->base;
+		o->fn[i].strict = o->strict;
+	}
 }
 
 struct reading {
@@ -291,6 +301,8 @@ static int one_object(struct dl_phdr_info *info, size_t size, void *arg)
 		const char *slash = strrchr(path, '/');
 
 		o->name = strdup(slash ? slash + 1 : path);
+		o->path = strdup(*info->dlpi_name ? info->dlpi_name : "/proc/self/exe");
+		o->strict = has_section(&f, ".gcc_except_table") || has_section(&f, ".ARM.extab");
 		o->base = info->dlpi_addr;
 		o->inode = st.st_ino;
 		o->device = st.st_dev;
@@ -325,12 +337,52 @@ struct st_object *st_objects_read(struct st_object *old)
 	return r.list;
 }
 
+static void sweep_object(const struct st_object *o, struct st_plan *const *plans, size_t n)
+{
+	struct image f;
+	struct stat st;
+
+	if (!o->path || !open_image(o->path, &f, &st)) {
+		for (size_t i = 0; i < n; i++) {
+			plans[i]->kind = ST_KIND_NO;
+			plans[i]->why = "the file of its object can't be read";
+		}
+		return;
+	}
+	if (st.st_ino != o->inode || st.st_dev != o->device || st.st_mtime != o->changed) {
+		for (size_t i = 0; i < n; i++) {
+			plans[i]->kind = ST_KIND_NO;
+			plans[i]->why = "the file of its object has changed";
+		}
+	}
+	for (unsigned int i = 0; f.sh && i < f.eh->e_shnum; i++)
+		if ((f.sh[i].sh_flags & SHF_EXECINSTR) && f.sh[i].sh_type == SHT_PROGBITS &&
+		    fits(&f, f.sh[i].sh_offset, f.sh[i].sh_size))
+			st_arch_sweep(plans, n, f.bytes + f.sh[i].sh_offset, o->base + f.sh[i].sh_addr, f.sh[i].sh_size);
+	close_image(&f);
+}
+
+void st_objects_sweep(const struct st_object *list, struct st_plan *const *plans, size_t n)
+{
+	for (; list; list = list->next) {
+		size_t from = 0, to;
+
+		while (from < n && plans[from]->addr < list->start)
+			from++;
+		for (to = from; to < n && plans[to]->addr < list->end; to++)
+			;
+		if (from < to)
+			sweep_object(list, plans + from, to - from);
+	}
+}
+
 void st_objects_free(struct st_object *list)
 {
 	while (list) {
 		struct st_object *next = list->next;
 
 		free(list->name);
+		free(list->path);
 		free(list->strings);
 		free(list->fn);
 		free(list);

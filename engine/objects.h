@@ -14,6 +14,7 @@
  * @room: bytes up to the next function or the end of the section
  * @isa: of its code
  * @entered: a branch from another function leads into the bytes that hooking it would displace
+ * @strict: its object has exception tables: control may come to any of its instructions (see ST_PLAN_STRICT)
  * @name: as in the symbol table, NULL if it only has a record in __patchable_function_entries
  */
 struct st_function {
@@ -22,6 +23,7 @@ struct st_function {
 	size_t room;
 	enum st_isa isa;
 	bool entered;
+	bool strict;
 	const char *name;
 };
 
@@ -32,6 +34,8 @@ struct st_function {
 struct st_object {
 	struct st_object *next;
 	char *name;			/* file name without folder */
+	char *path;			/* what it can be opened by */
+	bool strict;			/* it has exception tables */
 	unsigned long base, start, end;	/* load bias; first and last+1 mapped address */
 	struct st_function *fn;		/* sorted by address */
 	size_t count;
@@ -46,6 +50,13 @@ struct st_object {
  */
 struct st_object *st_objects_read(struct st_object *old) __attribute__((visibility("hidden")));
 void st_objects_free(struct st_object *list) __attribute__((visibility("hidden")));
+
+/*
+ * st_arch_sweep() over the text of the objects that the plans lie in, as their files have it. Plans are sorted by address; those of
+ * an object whose file is not there any more, or not the same, become ST_KIND_NO.
+ */
+void st_objects_sweep(const struct st_object *list, struct st_plan *const *plans, size_t n)
+	__attribute__((visibility("hidden")));
 
 /* The function at, or around, an address. */
 const struct st_function *st_objects_find(const struct st_object *list, unsigned long addr)

@@ -83,6 +83,7 @@ static int init(void)
 		sa.sa_sigaction = handler;
 		sa.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
 		sigfillset(&sa.sa_mask);
+		sigdelset(&sa.sa_mask, SIGTRAP);	/* a breakpoint under it would end the process */
 		if (sigaction(sig, &sa, NULL))
 			return -errno;
 		signal_number = sig;
@@ -170,36 +171,53 @@ static int blocks(int tid, void *arg)
 	return mask >> (sig - 1) & 1;
 }
 
-bool st_blocked_somewhere(int sig)
-{
-	return each_thread(blocks, &sig) > 0;
-}
 
 /*
- * Under qemu-user /proc/self/task also lists a thread of QEMU's own, which runs none of the program and blocks all signals. An
- * ARM process that sees the cpuinfo of an x86 machine is there.
+ * Under qemu-user /proc/self/task also lists a thread of QEMU's own, which runs none of the program and blocks all signals. It is
+ * the first that QEMU starts, also after a fork, and the kernel lists threads in that order. That a thread blocks the signal says
+ * little: those of the program do, too, for as long as QEMU starts them or works on some of their system calls. An ARM process
+ * that sees the cpuinfo of an x86 machine is there.
  */
-static bool belongs_to_qemu(int tid)
+static int qemus_thread;	/* 0: there is none */
+
+#if !defined(__x86_64__)
+static int first_but_main(int tid, void *arg)
 {
-#if defined(__x86_64__)
-	(void)tid;
-	return false;
-#else
+	return tid == *(int *)arg ? 0 : tid;
+}
+
+static void find_qemus_thread(void)
+{
 	static int emulated = -1;
+	int pid = (int)st_syscall0(__NR_getpid), sig = SIGTRAP, tid;
 
 	if (emulated < 0)
 		emulated = read_file("/proc/cpuinfo", buffer, 4096) > 0 && strstr(buffer, "vendor_id");
-	return emulated && blocks(tid, &signal_number) > 0;
+	tid = emulated ? each_thread(first_but_main, &pid) : 0;
+	qemus_thread = tid > 0 && blocks(tid, &sig) > 0 ? tid : 0;
+}
+#else
+static void find_qemus_thread(void)
+{
+}
 #endif
+
+bool st_blocked_somewhere(int sig)
+{
+	uint64_t own = 0;
+
+	st_syscall4(__NR_rt_sigprocmask, SIG_BLOCK, NULL, &own, sizeof(own));
+	find_qemus_thread();
+	/* Under qemu-user the kernel's masks are QEMU's, and tell nothing of the program. */
+	return own >> (sig - 1) & 1 || (!qemus_thread && each_thread(blocks, &sig) > 0);
 }
 
 static int signal_one(int tid, void *arg)
 {
 	int *news = arg;
 
-	if (belongs_to_qemu(tid))
+	if (tid == qemus_thread)
 		return 0;
-
 	for (int i = 0; i < count; i++)
 		if (parked[i].tid == tid)
 			return 0;
@@ -228,7 +246,7 @@ static void keep_to_ourselves(bool on)
 	static uint64_t mask;
 	static unsigned long busy;
 	struct st_slot *t = st_thread_self();
-	uint64_t all = ~0ull;
+	uint64_t all = ~(1ull << (SIGTRAP - 1));	/* what we call of libc may hold a breakpoint */
 
 	if (on) {
 		st_syscall4(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask));
@@ -250,6 +268,7 @@ int st_park(void)
 	if (ret)
 		return ret;
 	keep_to_ourselves(true);
+	find_qemus_thread();
 	__atomic_store_n(&count, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 	do {

@@ -40,7 +40,7 @@ int st_park_find(unsigned long tp, unsigned long *sp, bool *alternate) __attribu
 /* Do two addresses lie in the same mapping? */
 bool st_park_same_mapping(unsigned long a, unsigned long b) __attribute__((visibility("hidden")));
 
-/* Does any thread of the process block this signal now? */
+/* Does any thread of the process, the caller's included, block this signal now? */
 bool st_blocked_somewhere(int sig) __attribute__((visibility("hidden")));
 
 #endif

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <signal.h>
+#include <engine/return.h>
 #include <engine/signal_frame.h>
 #include <engine/site.h>
 #include <engine/syscall.h>
@@ -70,7 +71,7 @@ bool st_signal_frame_between(unsigned long inner, unsigned long outer)
 	return false;
 }
 
-/* Longer than st_entry on any architecture. */
+/* Longer than st_entry and st_return on any architecture. */
 #define ENTRY_MAX 1024
 
 bool st_frame_left(unsigned long inner, unsigned long outer)
@@ -80,7 +81,7 @@ bool st_frame_left(unsigned long inner, unsigned long outer)
 	if (outer - inner > LOOK_MAX || st_on_alternate_stack(inner) != st_on_alternate_stack(outer))
 		return false;
 	for (const unsigned long *p = (const unsigned long *)inner; p < (const unsigned long *)outer; p++)
-		if (*p - (unsigned long)st_entry < ENTRY_MAX)
+		if (*p - (unsigned long)st_entry < ENTRY_MAX || *p - (unsigned long)st_return < ENTRY_MAX)
 			return false;
 	return true;
 }

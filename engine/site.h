@@ -26,6 +26,8 @@
 #define ST_SITE_THUMB		2
 /* All hooks of the site are ST_HOOK_GENERAL_REGS: entry.S may run them itself, as st_dispatch_general() would. */
 #define ST_SITE_GENERAL		4
+/* Not a site, but a return (engine/return.c): regs->pc is the return address, and hooks points to the pointer to the hooks. */
+#define ST_SITE_RETURN		256
 /*
  * A bit of the pointer to a site's hooks: one of them may touch vector state. What a thread has read of the site before
  * may be older than the list; the list itself says what it takes to run it.

@@ -19,8 +19,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
+#include <engine/breakpoint.h>
 #include <engine/edit.h>
 #include <engine/park.h>
 #include <engine/syscall.h>
@@ -45,70 +45,7 @@ int st_text_init(void)
 
 #if defined(__x86_64__)
 
-/* The batch that is being written, for the breakpoint handler. Never freed while it may be looked at: static. */
-static const struct st_change *volatile batch;
-static volatile size_t batch_size;
-static struct sigaction next_handler;
 static int mem_fd = -1;
-
-static const struct st_change *in_batch(unsigned long addr)
-{
-	const struct st_change *edit = batch;
-	size_t lo = 0, hi = edit ? batch_size : 0;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (edit[mid].addr < addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < batch_size && edit && edit[lo].addr == addr ? &edit[lo] : NULL;
-}
-
-static void on_breakpoint(int sig, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-	unsigned long addr = (unsigned long)uc->uc_mcontext.gregs[REG_RIP] - 1;
-
-	if (info->si_code == SI_KERNEL) {	/* int3, and not a signal that was sent */
-		const struct st_change *e = in_batch(addr);
-
-		if (e) {
-			uc->uc_mcontext.gregs[REG_RIP] = (long)e->resume;
-			return;
-		}
-		if (*(volatile uint8_t *)addr != BREAKPOINT) {
-			uc->uc_mcontext.gregs[REG_RIP] = (long)addr;	/* the batch has ended since: do it again */
-			return;
-		}
-	}
-	if (next_handler.sa_flags & SA_SIGINFO) {
-		next_handler.sa_sigaction(sig, info, context);
-	} else if (next_handler.sa_handler == SIG_DFL) {
-		sigaction(sig, &next_handler, NULL);
-		st_syscall3(__NR_tgkill, st_syscall0(__NR_getpid), st_syscall0(__NR_gettid), sig);
-	} else if (next_handler.sa_handler != SIG_IGN) {
-		next_handler.sa_handler(sig);
-	}
-}
-
-/* Ours must be the handler while a breakpoint of ours stands; what the program has installed since is called after it. */
-static int own_breakpoints(void)
-{
-	struct sigaction sa, old;
-
-	if (sigaction(SIGTRAP, NULL, &old))
-		return -errno;
-	if ((old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_breakpoint)
-		return 0;
-	memset(&sa, 0, sizeof(sa));
-	sa.sa_sigaction = on_breakpoint;
-	sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART;
-	next_handler = old;
-	return sigaction(SIGTRAP, &sa, NULL) ? -errno : 0;
-}
 
 /* part 0: breakpoints; 1: all but the first byte; 2: the first byte; 3: everything, nobody is looking; 4: undo 0 */
 static void put(uint8_t *to, const struct st_change *e, int part)
@@ -157,12 +94,11 @@ static int write_part(const struct st_change *edit, size_t n, int part)
 
 static int write_live(const struct st_change *edit, size_t n)
 {
-	int ret = own_breakpoints();
+	int ret = st_breakpoint_own();
 
 	if (ret)
 		return ret;
-	batch_size = n;
-	__atomic_store_n(&batch, edit, __ATOMIC_RELEASE);
+	st_breakpoint_batch(edit, n);
 	st_text_sync();
 	for (int part = 0; part < 3 && !ret; part++) {
 		ret = write_part(edit, n, part);
@@ -174,7 +110,7 @@ static int write_live(const struct st_change *edit, size_t n)
 	 * Who hit a breakpoint may not have come to the handler yet; it finds the batch gone and the byte changed, and
 	 * goes back. The edits themselves belong to the caller.
 	 */
-	__atomic_store_n(&batch, NULL, __ATOMIC_RELEASE);
+	st_breakpoint_batch(NULL, 0);
 	return ret;
 }
 
@@ -198,27 +134,12 @@ static void close_text(const struct st_change *edit, size_t n)
 	st_syscall1(__NR_close, mem_fd);
 }
 
-/* Does the program have a signal handler during which SIGTRAP is blocked? */
-static bool blocked_by_a_handler(void)
-{
-	struct sigaction sa;
-
-	for (int sig = 1; sig < NSIG; sig++) {
-		if (sig == SIGTRAP || sigaction(sig, NULL, &sa) || st_park_handles(&sa))
-			continue;
-		if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN && sigismember(&sa.sa_mask, SIGTRAP))
-			return true;
-	}
-	return false;
-}
-
-/*
- * A breakpoint under a blocked SIGTRAP kills the process (kernel/signal.c, force_sig_info_to_task). A thread that blocks
- * it between this look and the end of the batch, and runs into a site of it, is not seen (docs/limits.md).
- */
+/* A thread that blocks SIGTRAP between this look and the end of the batch, and runs into a site of it, is not seen (docs/limits.md). */
 static bool may_be_live(void)
 {
-	return !blocked_by_a_handler() && !st_blocked_somewhere(SIGTRAP);
+	const char *why;
+
+	return !st_breakpoint_allowed(&why);
 }
 
 #else

@@ -131,6 +131,16 @@ struct st_slot *st_thread_find(unsigned long tp)
 	return NULL;
 }
 
+struct st_slot *st_thread_look(unsigned long tp)
+{
+	unsigned int h = st_thread_hash(tp);
+
+	for (unsigned int i = 0; i < NEAR; i++)
+		if (st_threads[(h + i) % ST_THREADS].tp == tp)
+			return &st_threads[(h + i) % ST_THREADS];
+	return NULL;
+}
+
 /* Another thread may be in its slot's hook at the time of a fork: it does not exist in the child. */
 void st_threads_after_fork(void)
 {

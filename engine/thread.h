@@ -82,6 +82,19 @@ static inline unsigned int st_thread_hash(unsigned long tp)
 /* The slow part of st_thread_self(): the slot is not at its first place, or not taken yet. NULL: the table is full. */
 struct st_slot *st_thread_find(unsigned long tp) __attribute__((visibility("hidden")));
 
+/* That of the thread, or NULL while it has none. */
+struct st_slot *st_thread_look(unsigned long tp) __attribute__((visibility("hidden")));
+
+static inline struct st_slot *st_thread_known(void)
+{
+	unsigned long tp = st_thread_pointer();
+	struct st_slot *t = &st_threads[st_thread_hash(tp)];
+
+	if (__builtin_expect(t->tp == tp, 1))
+		return t;
+	return st_thread_look(tp);
+}
+
 static inline struct st_slot *st_thread_self(void)
 {
 	unsigned long tp = st_thread_pointer();

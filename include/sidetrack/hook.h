@@ -52,6 +52,11 @@ typedef void (*st_hook_fn)(struct st_hook *hook, struct st_regs *regs, unsigned 
 #define ST_HOOK_GENERAL_REGS	(1u << 1)
 /* Call the hook also for hooked functions that hooks themselves run into. It must bound its own recursion. */
 #define ST_HOOK_RECURSE		(1u << 2)
+/*
+ * Where no jump is safe, a breakpoint will do: about a hundred times slower, and nothing for threads that block SIGTRAP
+ * (docs/probes.md). Without it such places are refused.
+ */
+#define ST_HOOK_BREAKPOINT	(1u << 3)
 
 /**
  * struct st_hook - a callback and the sites it wants
@@ -96,6 +101,20 @@ int st_hook_filter(struct st_hook *hook, const char *glob);
 int st_hook_filter_ip(struct st_hook *hook, const void *func);
 
 /**
+ * st_hook_filter_at() - add one instruction, anywhere in a function
+ * @hook: a hook that is not registered
+ * @addr: of the instruction (bit 0 is ignored on ARM)
+ *
+ * What the callback sees as pc and ip is @addr; parent_ip is the word at sp, or lr, which need not be a return address there. A
+ * function's first instruction, also behind a landing pad, is the function's entry. ST_HOOK_BREAKPOINT makes nearly every
+ * instruction possible.
+ *
+ * Return: as st_hook_filter_ip().
+ * Context: any thread, not from a hook or a signal handler.
+ */
+int st_hook_filter_at(struct st_hook *hook, const void *addr);
+
+/**
  * st_hook_register() - start calling the hook
  * @hook: a hook with at least one function
  *
@@ -104,9 +123,10 @@ int st_hook_filter_ip(struct st_hook *hook, const void *func);
  *
  * Return: the number of sites that are hooked now, or
  *	-EBUSY: @hook is registered; or it is ST_HOOK_IPMODIFY and a site has such a hook already; or a thread could not
- *		be brought out of the bytes that would change (try again);
+ *		be brought out of the bytes that would change (try again); or a thread blocks SIGTRAP, and a breakpoint is needed;
  *	-ENOENT: no function was given, or none of them can be hooked;
- *	-ENOTSUP: a function given by its address can't be hooked; st_hook_reason() says why;
+ *	-ENOTSUP: a function given by its address can't be hooked; st_hook_reason() says why; or a signal handler blocks SIGTRAP, and
+ *		a breakpoint is needed;
  *	-EPERM: the text can't be written; -ENOMEM.
  * Context: any thread, not from a hook or a signal handler. Other threads may be running through the sites. Where a
  *	function has no NOP, all threads are stopped for some microseconds by a real-time signal, and a system call that

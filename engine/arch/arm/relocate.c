@@ -17,14 +17,12 @@ static const char unknown[] = "an instruction that is not known";
 static const char stores_pc[] = "an instruction that stores pc";
 static const char exclusive[] =
 	"a store-exclusive: a hook before it would break the exclusive access";
-static const char computed[] = "a jump computed from pc";
 static const char privileged[] = "an instruction of the system";
 static const char endianness[] =
 	"an instruction that changes the byte order or the processor's mode";
 static const char breakpoint[] = "a breakpoint, or an instruction that is undefined for ever";
 static const char pc_operand[] = "an instruction that uses pc where the architecture allows none";
 static const char sp_and_pc[] = "an instruction that uses both sp and pc";
-static const char in_it_block[] = "an instruction in an IT block that can't be moved as it is";
 static const char writeback_pc[] = "an instruction that would write an address back to pc";
 
 /* ---- writing ---- */
@@ -49,6 +47,30 @@ void arm_begin(struct arm_code *c, uint8_t *buf, uint32_t at, bool thumb)
 	c->literals = 0;
 }
 
+bool arm_fetch(struct arm_insn *i, const uint8_t *code, size_t room, uint32_t addr, bool thumb)
+{
+	i->addr = addr;
+	i->in_it = false;
+	i->size = 4;
+	if (thumb) {
+		if (room < 2)
+			return false;
+		i->bits = arm_read16(code);
+		if (i->bits < 0xe800) {
+			i->size = 2;
+			return true;
+		}
+		if (room < 4)
+			return false;
+		i->bits = i->bits << 16 | arm_read16(code + 2);
+		return true;
+	}
+	if (room < 4)
+		return false;
+	i->bits = arm_read32(code);
+	return true;
+}
+
 static void set16(uint8_t *p, uint16_t v)
 {
 	p[0] = (uint8_t)v;
@@ -61,7 +83,8 @@ void arm_put16(struct arm_code *c, uint16_t insn)
 		c->full = true;
 		return;
 	}
-	set16(c->buf + c->len, insn);
+	if (c->buf)
+		set16(c->buf + c->len, insn);
 	c->len += 2;
 }
 
@@ -186,6 +209,9 @@ enum {
 	D = 2, /* bits 15 to 12 */
 	S = 4, /* bits 11 to 8 */
 	M = 8, /* bits 3 to 0 */
+	/* what else the flow walk must know of a copy */
+	OPENS = 16,  /* a load-exclusive */
+	CLOSES = 32, /* gives an exclusive access up */
 };
 
 /*
@@ -197,9 +223,9 @@ enum {
 	X(a32_blx) X(a32_bx) X(a32_blx_reg) X(a32_preload) X(t16_add_high) X(t16_cmp_high) \
 	X(t16_mov_high) X(t16_bx) X(t16_blx) X(t16_ldr_literal) X(t16_adr) X(t16_cbz) X(t16_pop) \
 	X(t16_it) X(t16_b_cond) X(t16_b) X(t32_multiple) X(t32_ldrd) X(t32_data) X(t32_plain) \
-	X(t32_b) X(t32_b_cond) X(t32_bl) X(t32_store) X(t32_load) X(t32_coprocessor_mem)
+	X(t32_b) X(t32_b_cond) X(t32_bl) X(t32_store) X(t32_load) X(t32_coprocessor_mem) X(t32_table)
 #define REASONS(X) \
-	X(unknown) X(exclusive) X(computed) X(privileged) X(endianness) X(breakpoint) X(pc_operand)
+	X(unknown) X(exclusive) X(privileged) X(endianness) X(breakpoint) X(pc_operand)
 
 #define NUMBER(name) DO_##name,
 enum { DO_COPY, MOVES(NUMBER) REASONS(NUMBER) };
@@ -221,13 +247,42 @@ static bool has_pc(uint32_t bits, unsigned int regs)
 	       ((regs & S) && field(bits, 8) == ARM_PC) || ((regs & M) && field(bits, 0) == ARM_PC);
 }
 
-static const char *copy(struct arm_code *c, const struct arm_insn *i)
+static const char *copy(struct arm_code *c, struct arm_insn *i)
 {
+	i->copied = true;
 	if (i->size == 2)
 		arm_put16(c, (uint16_t)i->bits);
 	else
 		arm_put32(c, i->bits);
 	return NULL;
+}
+
+/* The instruction refers to what stands at @at, and reads @len bytes of it. */
+static void refers(struct arm_insn *i, uint32_t at, unsigned int len)
+{
+	i->refers = true;
+	i->literal = at;
+	i->reads = (uint8_t)len;
+}
+
+/* It changes pc: @flow says how. */
+static void leaves(struct arm_insn *i, enum arm_flow flow, bool always)
+{
+	i->flow = (uint8_t)flow;
+	i->falls = !always;
+}
+
+static void branches(struct arm_insn *i, uint32_t to, bool always)
+{
+	leaves(i, ARM_BRANCH, always);
+	i->to = to;
+}
+
+static void calls(struct arm_insn *i, uint32_t to)
+{
+	i->flow = ARM_CALL;
+	i->call = true;
+	i->to = to;
 }
 
 /* ---- A32 ---- */
@@ -259,7 +314,7 @@ static void a32_end(struct arm_code *c, unsigned int cc, uint16_t at)
 {
 	uint32_t b;
 
-	if (cc >= ARM_AL || c->full)
+	if (cc >= ARM_AL || c->full || !c->buf)
 		return;
 	b = arm_a32_branch(cc ^ 1, at, c->len);
 	set16(c->buf + at, (uint16_t)b);
@@ -279,7 +334,8 @@ static const char *a32_with_pc(struct arm_code *c, const struct arm_insn *i, uin
 	uint32_t bits = i->bits;
 	uint16_t begin;
 
-	if (used & 1u << ARM_SP)
+	/* sp must not move while the instruction uses it, nor be the one that is borrowed */
+	if (used & 1u << ARM_SP && (dest < 0 || dest == ARM_SP || to_pc))
 		return sp_and_pc;
 	if (where & N)
 		bits = with(bits, 16, r);
@@ -307,6 +363,15 @@ static const char *a32_with_pc(struct arm_code *c, const struct arm_insn *i, uin
 	return NULL;
 }
 
+/* ARMExpandImm (A5.2.4) */
+static uint32_t a32_constant(uint32_t bits)
+{
+	unsigned int turn = field(bits, 8) * 2;
+	uint32_t v = bits & 0xff;
+
+	return turn ? v >> turn | v << (32 - turn) : v;
+}
+
 /* Data processing, immediate or register shifted by an immediate (DDI0406C A5.2.1, A5.2.3). */
 static const char *a32_data(struct arm_code *c, struct arm_insn *i)
 {
@@ -326,14 +391,42 @@ static const char *a32_data(struct arm_code *c, struct arm_insn *i)
 		where |= m == ARM_PC ? M : 0;
 	}
 	if (has_d && d == ARM_PC)
-		i->falls = cond(i) != ARM_AL;
+		leaves(i,
+		       op == 13 && has_m && m == ARM_LR ? ARM_RETURN
+		       : op == 4 && n == ARM_PC         ? ARM_TABLE
+							: ARM_JUMP,
+		       cond(i) == ARM_AL);
 	if (!where)
 		return copy(c, i);
+	if (!has_m && n == ARM_PC && (op == 2 || op == 4)) /* ADR */
+		refers(i, a32_pc(i) + (op == 4 ? a32_constant(i->bits) : -a32_constant(i->bits)), 0);
 	if (has_d && d != ARM_PC && !(used & 1u << d))
 		dest = (int)d;
 	if (has_d)
 		used |= 1u << d;
 	return a32_with_pc(c, i, a32_pc(i), where, used, dest, has_d && d == ARM_PC);
+}
+
+/*
+ * STR of pc stores what reads of it give, 8 more than its address (DDI0406C A2.3.1; what lets a processor store 12 more is
+ * for those before ARMv7).
+ */
+static const char *a32_store_pc(struct arm_code *c, const struct arm_insn *i, unsigned int used)
+{
+	unsigned int n = field(i->bits, 16), r = scratch(used);
+	uint16_t begin;
+
+	if (n == ARM_PC)
+		return pc_operand;
+	if (used & 1u << ARM_SP)
+		return stores_pc;
+	begin = a32_begin(c, cond(i));
+	arm_put32(c, A32_PUSH(r));
+	arm_load(c, ARM_AL, r, a32_pc(i));
+	arm_put32(c, with(i->bits, 12, r));
+	arm_put32(c, A32_POP(r));
+	a32_end(c, cond(i), begin);
+	return NULL;
 }
 
 /* Loads and stores of one register, of a word or a byte (A5.3) */
@@ -343,20 +436,24 @@ static const char *a32_mem(struct arm_code *c, struct arm_insn *i)
 	bool reg = i->bits & 1u << 25, load = i->bits & 1u << 20, byte = i->bits & 1u << 22;
 	bool writeback = !(i->bits & 1u << 24) || (i->bits & 1u << 21);
 	unsigned int used = 1u << n | 1u << t | (reg ? 1u << m : 0);
+	uint32_t imm = i->bits & 0xfff;
 	int dest = -1;
 
 	if (reg && m == ARM_PC)
 		return pc_operand;
-	if (t == ARM_PC && !load)
-		return stores_pc;
 	if (t == ARM_PC && byte)
 		return pc_operand;
-	if (t == ARM_PC)
-		i->falls = cond(i) != ARM_AL;
+	if (t == ARM_PC && load)
+		leaves(i, n == ARM_SP ? ARM_RETURN : n == ARM_PC && reg ? ARM_TABLE : ARM_JUMP,
+		       cond(i) == ARM_AL);
+	if (t == ARM_PC && !load)
+		return a32_store_pc(c, i, used);
 	if (n != ARM_PC)
 		return copy(c, i);
 	if (writeback)
 		return writeback_pc;
+	if (!reg)
+		refers(i, a32_pc(i) + (i->bits & 1u << 23 ? imm : -imm), load ? byte ? 1 : 4 : 0);
 	if (load && t != ARM_PC && !(reg && m == t))
 		dest = (int)t;
 	return a32_with_pc(c, i, a32_pc(i), N, used, dest, t == ARM_PC);
@@ -370,6 +467,7 @@ static const char *a32_extra(struct arm_code *c, struct arm_insn *i)
 	bool dual = !(i->bits & 1u << 20) && (i->bits & 1u << 6);
 	bool load = (i->bits & 1u << 20) || (i->bits & 0x60) == 0x40;
 	unsigned int used = 1u << n | 1u << t | (reg ? 1u << m : 0);
+	uint32_t imm = (i->bits >> 4 & 0xf0) | (i->bits & 15);
 	int dest = -1;
 
 	if ((reg && m == ARM_PC) || t == ARM_PC || (dual && (t & 1 || t == ARM_LR)))
@@ -380,9 +478,36 @@ static const char *a32_extra(struct arm_code *c, struct arm_insn *i)
 		return copy(c, i);
 	if (writeback)
 		return writeback_pc;
+	if (!reg)
+		refers(i, a32_pc(i) + (i->bits & 1u << 23 ? imm : -imm), load ? dual ? 8 : 2 : 0);
 	if (load && !(reg && (m == t || (dual && m == t + 1))))
 		dest = (int)t;
 	return a32_with_pc(c, i, a32_pc(i), N, used, dest, false);
+}
+
+/*
+ * PUSH with pc in the list, as the frames of the APCS have it ("push {fp, ip, lr, pc}"): room for all words first, then the
+ * others, then pc's. As for STR, what is stored is 8 more than the address.
+ */
+static const char *a32_push_pc(struct arm_code *c, const struct arm_insn *i)
+{
+	unsigned int others = i->bits & 0x7fff, n = 1, r;
+	uint16_t begin;
+
+	if ((i->bits & 0x0fff0000) != 0x092d0000 || others & 1u << ARM_SP)
+		return stores_pc;
+	for (r = others; r; r &= r - 1)
+		n++;
+	begin = a32_begin(c, cond(i));
+	arm_put32(c, 0xe24dd000 | n * 4); /* sub sp, sp, #n * 4 */
+	if (others)
+		arm_put32(c, 0xe88d0000 | others); /* stm sp, {others} */
+	arm_put32(c, A32_PUSH(0));
+	arm_load(c, ARM_AL, 0, a32_pc(i));
+	arm_put32(c, 0xe58d0000 | n * 4); /* str r0, [sp, #n * 4]: above the word just pushed */
+	arm_put32(c, A32_POP(0));
+	a32_end(c, cond(i), begin);
+	return NULL;
 }
 
 static const char *a32_multiple(struct arm_code *c, struct arm_insn *i)
@@ -393,12 +518,18 @@ static const char *a32_multiple(struct arm_code *c, struct arm_insn *i)
 		return privileged;
 	if (field(i->bits, 16) == ARM_PC || !(i->bits & 0xffff))
 		return pc_operand;
-	if (i->bits & 1u << ARM_PC) {
-		if (!load)
-			return stores_pc;
-		i->falls = cond(i) != ARM_AL;
-	}
+	if (i->bits & 1u << ARM_PC && !load)
+		return a32_push_pc(c, i);
+	if (i->bits & 1u << ARM_PC)
+		leaves(i, field(i->bits, 16) == ARM_SP || field(i->bits, 16) == 11 ? ARM_RETURN : ARM_JUMP,
+		       cond(i) == ARM_AL);
 	return copy(c, i);
+}
+
+/* What a VLDR reads: a word, or a doubleword, which coprocessor 11 means */
+static unsigned int vldr_size(uint32_t bits)
+{
+	return field(bits, 8) == 11 ? 8 : 4;
 }
 
 /* LDC and STC, which VLDR, VSTR, VLDM, VSTM are (A7.6) */
@@ -406,9 +537,13 @@ static const char *a32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 {
 	if (field(i->bits, 16) != ARM_PC)
 		return copy(c, i);
-	/* only with an offset: the rest writes back, or has no offset that could be relative */
-	if (!(i->bits & 1u << 24) || (i->bits & 1u << 21))
+	if (i->bits & 1u << 21)
 		return writeback_pc;
+	if (i->bits & 1u << 24)
+		refers(i, a32_pc(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff),
+		       i->bits & 1u << 20 ? vldr_size(i->bits) : 0);
+	else
+		refers(i, a32_pc(i), i->bits & 1u << 20 ? (i->bits & 0x3f) * 4 : 0);
 	return a32_with_pc(c, i, a32_pc(i), N, 0, -1, false);
 }
 
@@ -417,10 +552,10 @@ static const char *a32_b(struct arm_code *c, struct arm_insn *i)
 	uint32_t to = a32_pc(i) + ((i->bits & 0xffffff) ^ 0x800000) * 4 - 0x2000000;
 
 	if (i->bits & 1u << 24) {
-		i->call = true;
+		calls(i, to);
 		arm_load(c, cond(i), ARM_LR, i->addr + 4);
 	} else {
-		i->falls = cond(i) != ARM_AL;
+		branches(i, to, cond(i) == ARM_AL);
 	}
 	arm_goto(c, cond(i), to);
 	return NULL;
@@ -431,7 +566,7 @@ static const char *a32_blx(struct arm_code *c, struct arm_insn *i)
 	uint32_t to = a32_pc(i) + ((i->bits & 0xffffff) ^ 0x800000) * 4 - 0x2000000;
 
 	to += (i->bits >> 24 & 1) * 2;
-	i->call = true;
+	calls(i, to | 1);
 	arm_load(c, ARM_AL, ARM_LR, i->addr + 4);
 	arm_load(c, ARM_AL, ARM_PC, to | 1);
 	return NULL;
@@ -439,11 +574,12 @@ static const char *a32_blx(struct arm_code *c, struct arm_insn *i)
 
 static const char *a32_bx(struct arm_code *c, struct arm_insn *i)
 {
-	i->falls = cond(i) != ARM_AL;
 	if (field(i->bits, 0) == ARM_PC) {
+		branches(i, a32_pc(i), cond(i) == ARM_AL);
 		arm_goto(c, cond(i), a32_pc(i));
 		return NULL;
 	}
+	leaves(i, field(i->bits, 0) == ARM_LR ? ARM_RETURN : ARM_JUMP, cond(i) == ARM_AL);
 	return copy(c, i);
 }
 
@@ -454,6 +590,7 @@ static const char *a32_blx_reg(struct arm_code *c, struct arm_insn *i)
 
 	if (m == ARM_PC)
 		return pc_operand;
+	i->flow = ARM_CALL_REG;
 	i->call = true;
 	if (m == ARM_LR) {
 		begin = a32_begin(c, cond(i));
@@ -484,14 +621,17 @@ static const struct row a32_always[] = {
 	MOVE(0xff30f000, 0xf510f000, a32_preload),	/* PLD, PLDW */
 	MOVE(0xff70f010, 0xf650f000, a32_preload),
 	MOVE(0xff30f010, 0xf710f000, a32_preload),
-	COPY(0xffffffff, 0xf57ff01f, 0),		/* CLREX */
+	COPY(0xffffffff, 0xf57ff01f, CLOSES),		/* CLREX */
 	COPY(0xfffffff0, 0xf57ff040, 0),		/* DSB */
 	COPY(0xfffffff0, 0xf57ff050, 0),		/* DMB */
 	COPY(0xfffffff0, 0xf57ff060, 0),		/* ISB */
 	REFUSE(0xfff10000, 0xf1010000, endianness),	/* SETEND */
 	REFUSE(0xfff10000, 0xf1000000, endianness),	/* CPS */
 	MOVE(0xfe000000, 0xfa000000, a32_blx),
-	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA */
+	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA, VCMLA */
+	COPY(0xff000f10, 0xfe000d10, 0),		/* VUDOT of an element */
+	COPY(0xfe000f00, 0xfc000800, 0),		/* VCMLA, VCADD, VFMAL */
+	COPY(0xfe000f00, 0xfc000d00, 0),		/* VSDOT, VUDOT */
 };
 /* clang-format on */
 
@@ -504,14 +644,14 @@ static const struct row a32_conditional[] = {
 	COPY(0x0f8000f0, 0x00800090, N | D | S | M),	/* UMULL, UMLAL, SMULL, SMLAL */
 	/* synchronisation */
 	COPY(0x0fb00ff0, 0x01000090, N | D | M),	/* SWP, SWPB */
-	COPY(0x0fd00fff, 0x01900f9f, N | D),		/* LDREX, LDREXB */
+	COPY(0x0fd00fff, 0x01900f9f, N | D | OPENS),		/* LDREX, LDREXB */
 	REFUSE(0x0ff0feff, 0x01b0ee9f, pc_operand),	/* LDREXD, LDAEXD of r14 and pc */
-	COPY(0x0ff01eff, 0x01b00e9f, N),		/* LDREXD, LDAEXD of an even register */
-	COPY(0x0ff00fff, 0x01f00f9f, N | D),		/* LDREXH */
+	COPY(0x0ff01eff, 0x01b00e9f, N | OPENS),		/* LDREXD, LDAEXD of an even register */
+	COPY(0x0ff00fff, 0x01f00f9f, N | D | OPENS),		/* LDREXH */
 	COPY(0x0fd00fff, 0x01900c9f, N | D),		/* LDA, LDAB */
 	COPY(0x0ff00fff, 0x01f00c9f, N | D),		/* LDAH */
-	COPY(0x0fd00fff, 0x01900e9f, N | D),		/* LDAEX, LDAEXB */
-	COPY(0x0ff00fff, 0x01f00e9f, N | D),		/* LDAEXH */
+	COPY(0x0fd00fff, 0x01900e9f, N | D | OPENS),		/* LDAEX, LDAEXB */
+	COPY(0x0ff00fff, 0x01f00e9f, N | D | OPENS),		/* LDAEXH */
 	COPY(0x0fd0fff0, 0x0180fc90, N | M),		/* STL, STLB */
 	COPY(0x0ff0fff0, 0x01e0fc90, N | M),		/* STLH */
 	REFUSE(0x0f900ef0, 0x01800e90, exclusive),	/* STREX, STLEX and their sizes */
@@ -605,16 +745,34 @@ static void t32_load_pc(struct arm_code *c, uint32_t from)
 	arm_put16(c, 0xbd01); /* pop {r0, pc} */
 }
 
+/* ADD pc, rM: a jump that stays in T32 whatever bit 0 is (A8.8.6, ALUWritePC) */
+static const char *t16_add_pc(struct arm_code *c, struct arm_insn *i, unsigned int m)
+{
+	unsigned int r = scratch(1u << m);
+
+	if (m == ARM_PC)
+		return pc_operand;
+	leaves(i, ARM_JUMP, true);
+	if (m == ARM_SP)
+		return sp_and_pc;
+	arm_put16(c, 0xb082);				/* sub sp, #8 */
+	arm_put16(c, (uint16_t)(0x9000 | r << 8));	/* str r, [sp] */
+	arm_load(c, ARM_AL, r, t32_pc(i));
+	arm_put16(c, (uint16_t)(0x4400 | m << 3 | r));	/* add r, m */
+	arm_put32(c, 0xf0400001 | r << 16 | r << 8);	/* orr.w r, r, #1 */
+	arm_put16(c, (uint16_t)(0x9001 | r << 8));	/* str r, [sp, #4] */
+	arm_put16(c, (uint16_t)(0xbd00 | 1u << r));	/* pop {r, pc} */
+	return NULL;
+}
+
 static const char *t16_add_high(struct arm_code *c, struct arm_insn *i)
 {
 	unsigned int d = (i->bits & 7) | (i->bits >> 4 & 8), m = field(i->bits, 3), r;
 
 	if (d == ARM_PC)
-		return computed;
+		return t16_add_pc(c, i, m);
 	if (m != ARM_PC)
 		return copy(c, i);
-	if (i->in_it)
-		return in_it_block;
 	if (d == ARM_SP)
 		return sp_and_pc;
 	r = scratch(1u << d);
@@ -636,28 +794,30 @@ static const char *t16_mov_high(struct arm_code *c, struct arm_insn *i)
 {
 	unsigned int d = (i->bits & 7) | (i->bits >> 4 & 8), m = field(i->bits, 3);
 
+	if (d == ARM_PC && m == ARM_PC) {
+		branches(i, t32_pc(i) | 1, true);
+		arm_goto(c, ARM_AL, t32_pc(i) | 1);
+		return NULL;
+	}
 	if (d == ARM_PC)
-		i->falls = false;
+		leaves(i, m == ARM_LR ? ARM_RETURN : ARM_JUMP, true);
 	if (m != ARM_PC)
 		return copy(c, i);
-	if (d == ARM_PC || d == ARM_SP)
-		return computed;
-	if (i->in_it)
-		return in_it_block;
+	if (d == ARM_SP)
+		return sp_and_pc;
 	arm_load(c, ARM_AL, d, t32_pc(i));
 	return NULL;
 }
 
 static const char *t16_bx(struct arm_code *c, struct arm_insn *i)
 {
-	i->falls = false;
+	leaves(i, field(i->bits, 3) == ARM_LR ? ARM_RETURN : ARM_JUMP, true);
 	if (field(i->bits, 3) != ARM_PC)
 		return copy(c, i);
 	/* a change to A32 code at the next word (A8.8.27); the linker's veneers do it */
 	if (t32_pc(i) & 2)
 		return pc_operand;
-	if (i->in_it)
-		return in_it_block;
+	branches(i, t32_pc(i), true);
 	arm_load(c, ARM_AL, ARM_PC, t32_pc(i));
 	return NULL;
 }
@@ -669,8 +829,7 @@ static const char *t16_blx(struct arm_code *c, struct arm_insn *i)
 
 	if (m == ARM_PC)
 		return pc_operand;
-	if (i->in_it)
-		return in_it_block;
+	i->flow = ARM_CALL_REG;
 	i->call = true;
 	if (m == ARM_LR) {
 		arm_put16(c, 0xb500); /* push {lr} */
@@ -687,8 +846,7 @@ static const char *t16_ldr_literal(struct arm_code *c, struct arm_insn *i)
 {
 	unsigned int t = i->bits >> 8 & 7;
 
-	if (i->in_it)
-		return in_it_block;
+	refers(i, t32_base(i) + (i->bits & 0xff) * 4, 4);
 	/* through memory, not by the value that is there now: a literal may be data that changes */
 	arm_load(c, ARM_AL, t, t32_base(i) + (i->bits & 0xff) * 4);
 	arm_put16(c, (uint16_t)(0x6800 | t << 3 | t));
@@ -697,8 +855,7 @@ static const char *t16_ldr_literal(struct arm_code *c, struct arm_insn *i)
 
 static const char *t16_adr(struct arm_code *c, struct arm_insn *i)
 {
-	if (i->in_it)
-		return in_it_block;
+	refers(i, t32_base(i) + (i->bits & 0xff) * 4, 0);
 	arm_load(c, ARM_AL, i->bits >> 8 & 7, t32_base(i) + (i->bits & 0xff) * 4);
 	return NULL;
 }
@@ -709,6 +866,7 @@ static const char *t16_cbz(struct arm_code *c, struct arm_insn *i)
 
 	if (i->in_it)
 		return pc_operand;
+	branches(i, to | 1, false);
 	/* the opposite test jumps over the jump: 2 from its pc */
 	arm_put16(c, (uint16_t)(((i->bits ^ 0x0800) & 0xfd07) | 1u << 3));
 	arm_goto(c, ARM_AL, to | 1);
@@ -718,7 +876,7 @@ static const char *t16_cbz(struct arm_code *c, struct arm_insn *i)
 static const char *t16_pop(struct arm_code *c, struct arm_insn *i)
 {
 	if (i->bits & 0x100)
-		i->falls = false;
+		leaves(i, ARM_RETURN, true);
 	return copy(c, i);
 }
 
@@ -727,6 +885,9 @@ static const char *t16_it(struct arm_code *c, struct arm_insn *i)
 	unsigned int mask = i->bits & 15;
 
 	if (i->in_it)
+		return pc_operand;
+	/* "else" of "always", and "never" (A8.8.54) */
+	if ((i->bits >> 4 & 15) == 15 || ((i->bits >> 4 & 15) == ARM_AL && mask & (mask - 1)))
 		return pc_operand;
 	for (i->it = 4; !(mask & 1); mask >>= 1)
 		i->it--;
@@ -741,18 +902,19 @@ static void t32_cond_goto(struct arm_code *c, unsigned int cc, uint32_t to)
 
 static const char *t16_b_cond(struct arm_code *c, struct arm_insn *i)
 {
+	uint32_t to = t32_pc(i) + ((i->bits & 0xff) ^ 0x80) * 2 - 0x100;
+
 	if (i->in_it)
 		return pc_operand;
-	t32_cond_goto(c, i->bits >> 8 & 15, t32_pc(i) + ((i->bits & 0xff) ^ 0x80) * 2 - 0x100);
+	branches(i, to | 1, false);
+	t32_cond_goto(c, i->bits >> 8 & 15, to);
 	return NULL;
 }
 
 static const char *t16_b(struct arm_code *c, struct arm_insn *i)
 {
-	if (i->in_it)
-		return in_it_block;
-	i->falls = false;
-	arm_goto(c, ARM_AL, (t32_pc(i) + ((i->bits & 0x7ff) ^ 0x400) * 2 - 0x800) | 1);
+	branches(i, (t32_pc(i) + ((i->bits & 0x7ff) ^ 0x400) * 2 - 0x800) | 1, true);
+	arm_goto(c, ARM_AL, i->to);
 	return NULL;
 }
 
@@ -798,7 +960,7 @@ static const char *t32_multiple(struct arm_code *c, struct arm_insn *i)
 	    (!load && (i->bits & 1u << ARM_PC)))
 		return pc_operand;
 	if (i->bits & 1u << ARM_PC)
-		i->falls = false;
+		leaves(i, field(i->bits, 16) == ARM_SP ? ARM_RETURN : ARM_JUMP, true);
 	return copy(c, i);
 }
 
@@ -813,8 +975,7 @@ static const char *t32_ldrd(struct arm_code *c, struct arm_insn *i)
 		return copy(c, i);
 	if (i->bits & 1u << 21)
 		return writeback_pc;
-	if (i->in_it)
-		return in_it_block;
+	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), 8);
 	arm_load(c, ARM_AL, t, t32_base(i));
 	arm_put32(c, with(i->bits, 16, t));
 	return NULL;
@@ -857,9 +1018,8 @@ static const char *t32_plain(struct arm_code *c, struct arm_insn *i)
 			return copy(c, i);
 		if (d == ARM_SP)
 			return sp_and_pc;
-		if (i->in_it)
-			return in_it_block;
-		arm_load(c, ARM_AL, d, t32_base(i) + (op ? -imm : imm));
+		refers(i, t32_base(i) + (op ? -imm : imm), 0);
+		arm_load(c, ARM_AL, d, i->literal);
 		return NULL;
 	case 4:	 /* MOVW */
 	case 12: /* MOVT; their Rn is a part of the immediate */
@@ -888,22 +1048,26 @@ static uint32_t t32_branch_to(const struct arm_insn *i)
 
 static const char *t32_b(struct arm_code *c, struct arm_insn *i)
 {
-	if (i->in_it)
-		return in_it_block;
-	i->falls = false;
-	arm_goto(c, ARM_AL, (t32_pc(i) + t32_branch_to(i)) | 1);
+	branches(i, (t32_pc(i) + t32_branch_to(i)) | 1, true);
+	arm_goto(c, ARM_AL, i->to);
 	return NULL;
 }
 
-static const char *t32_b_cond(struct arm_code *c, struct arm_insn *i)
+static uint32_t t32_cond_to(const struct arm_insn *i)
 {
 	uint32_t imm = (i->bits >> 26 & 1) << 20 | (i->bits >> 11 & 1) << 19 |
 		       (i->bits >> 13 & 1) << 18 | (i->bits >> 16 & 0x3f) << 12 |
 		       (i->bits & 0x7ff) << 1;
 
+	return t32_pc(i) + ((imm ^ 1u << 20) - (1u << 20));
+}
+
+static const char *t32_b_cond(struct arm_code *c, struct arm_insn *i)
+{
 	if (i->in_it)
 		return pc_operand;
-	t32_cond_goto(c, i->bits >> 22 & 15, t32_pc(i) + ((imm ^ 1u << 20) - (1u << 20)));
+	branches(i, t32_cond_to(i) | 1, false);
+	t32_cond_goto(c, i->bits >> 22 & 15, i->to - 1);
 	return NULL;
 }
 
@@ -913,12 +1077,9 @@ static const char *t32_bl(struct arm_code *c, struct arm_insn *i)
 
 	if (exchange && (i->bits & 1))
 		return unknown;
-	if (i->in_it)
-		return in_it_block;
-	i->call = true;
+	calls(i, exchange ? t32_base(i) + t32_branch_to(i) : (t32_pc(i) + t32_branch_to(i)) | 1);
 	arm_load(c, ARM_AL, ARM_LR, (i->addr + 4) | 1);
-	arm_goto(c, ARM_AL,
-		 exchange ? t32_base(i) + t32_branch_to(i) : (t32_pc(i) + t32_branch_to(i)) | 1);
+	arm_goto(c, ARM_AL, i->to);
 	return NULL;
 }
 
@@ -946,12 +1107,11 @@ static const char *t32_load(struct arm_code *c, struct arm_insn *i)
 	if (size == 3 || (word && (i->bits & 1u << 24)))
 		return unknown;
 	if (n == ARM_PC) {
-		if (i->in_it)
-			return in_it_block;
 		if (t == ARM_PC && !word)
 			return size == 0 ? NULL : unknown; /* a preload hint: left out */
+		refers(i, from, 1u << size);
 		if (t == ARM_PC) {
-			i->falls = false;
+			leaves(i, ARM_JUMP, true);
 			t32_load_pc(c, from);
 			return NULL;
 		}
@@ -968,8 +1128,36 @@ static const char *t32_load(struct arm_code *c, struct arm_insn *i)
 	if (t == ARM_PC && !word && !(up || reg || (i->bits & 0xf00) == 0xc00))
 		return pc_operand;
 	if (t == ARM_PC && word)
-		i->falls = false;
+		leaves(i, n == ARM_SP ? ARM_RETURN : ARM_JUMP, true);
 	return copy(c, i);
+}
+
+/*
+ * TBB, TBH. The table and what it leads to stay where they are: with pc as its base it stands behind the original, and its
+ * entries count from there in any case.
+ */
+static const char *t32_table(struct arm_code *c, struct arm_insn *i)
+{
+	unsigned int n = field(i->bits, 16), m = field(i->bits, 0), half = i->bits >> 4 & 1;
+	unsigned int r = scratch(1u << n | 1u << m), q = scratch(1u << n | 1u << m | 1u << r);
+
+	if (n == ARM_SP || m == ARM_SP || m == ARM_PC)
+		return pc_operand;
+	leaves(i, n == ARM_PC ? ARM_TABLE : ARM_JUMP, true);
+	arm_put16(c, 0xb083);				/* sub sp, #12 */
+	arm_put16(c, (uint16_t)(0x9000 | r << 8));	/* str r, [sp] */
+	arm_put16(c, (uint16_t)(0x9001 | q << 8));	/* str q, [sp, #4]: q > r */
+	if (n == ARM_PC) {
+		n = r;
+		arm_load(c, ARM_AL, r, t32_pc(i));
+	}
+	/* ldrb.w r, [n, m] or ldrh.w r, [n, m, lsl #1] */
+	arm_put32(c, (half ? 0xf8300010 : 0xf8100000) | n << 16 | r << 12 | m);
+	arm_load(c, ARM_AL, q, t32_pc(i) | 1);
+	arm_put32(c, 0xeb000040 | q << 16 | r << 8 | r); /* add.w r, q, r, lsl #1 */
+	arm_put16(c, (uint16_t)(0x9002 | r << 8));	/* str r, [sp, #8] */
+	arm_put16(c, (uint16_t)(0xbd00 | 1u << r | 1u << q)); /* pop {r, q, pc} */
+	return NULL;
 }
 
 static const char *t32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
@@ -980,8 +1168,7 @@ static const char *t32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 		return writeback_pc;
 	if (!(i->bits & 1u << 20))
 		return pc_operand;
-	if (i->in_it)
-		return in_it_block;
+	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), vldr_size(i->bits));
 	arm_put16(c, T16_PUSH(0));
 	arm_load(c, ARM_AL, 0, t32_base(i));
 	arm_put32(c, with(i->bits, 16, 0));
@@ -997,16 +1184,18 @@ static const struct row t32[] = {
 	REFUSE(0xffc00000, 0xe8000000, privileged),	/* SRS, RFE */
 	REFUSE(0xffc00000, 0xe9800000, privileged),
 	REFUSE(0xfff00000, 0xe8400000, exclusive),	/* STREX */
-	COPY(0xfff00f00, 0xe8500f00, N | D),		/* LDREX */
+	COPY(0xfff00f00, 0xe8500f00, N | D | OPENS),		/* LDREX */
 	COPY(0xfff00fef, 0xe8c00f8f, N | D),		/* STLB, STLH */
 	COPY(0xfff00fff, 0xe8c00faf, N | D),		/* STL */
 	REFUSE(0xfff00000, 0xe8c00000, exclusive),
-	REFUSE(0xfff0ffe0, 0xe8d0f000, computed),	/* TBB, TBH */
-	COPY(0xfff00fef, 0xe8d00f4f, N | D),		/* LDREXB, LDREXH */
-	COPY(0xfff000ff, 0xe8d0007f, N | D | S),	/* LDREXD */
-	COPY(0xfff00faf, 0xe8d00f8f, N | D),		/* LDAB, LDAH, LDAEXB, LDAEXH */
-	COPY(0xfff00fbf, 0xe8d00faf, N | D),		/* LDA, LDAEX */
-	COPY(0xfff000ff, 0xe8d000ff, N | D | S),	/* LDAEXD */
+	MOVE(0xfff0ffe0, 0xe8d0f000, t32_table),
+	COPY(0xfff00fef, 0xe8d00f4f, N | D | OPENS),		/* LDREXB, LDREXH */
+	COPY(0xfff000ff, 0xe8d0007f, N | D | S | OPENS),	/* LDREXD */
+	COPY(0xfff00fef, 0xe8d00f8f, N | D),		/* LDAB, LDAH */
+	COPY(0xfff00fff, 0xe8d00faf, N | D),		/* LDA */
+	COPY(0xfff00fef, 0xe8d00fcf, N | D | OPENS),	/* LDAEXB, LDAEXH */
+	COPY(0xfff00fff, 0xe8d00fef, N | D | OPENS),	/* LDAEX */
+	COPY(0xfff000ff, 0xe8d000ff, N | D | S | OPENS),	/* LDAEXD */
 	REFUSE(0xff600000, 0xe8400000, unknown),	/* the rest of this space */
 	MOVE(0xfe500000, 0xe8500000, t32_ldrd),
 	COPY(0xfe500000, 0xe8400000, N | D | S),	/* STRD */
@@ -1031,7 +1220,8 @@ static const struct row t32[] = {
 	COPY(0xfff0f0ff, 0xf3808000, N),		/* MSR */
 	COPY(0xffffff00, 0xf3af8000, 0),		/* NOP and hints */
 	REFUSE(0xffffffe0, 0xf3bf8f00, privileged),	/* ENTERX, LEAVEX */
-	COPY(0xffffff80, 0xf3bf8f00, 0),		/* CLREX, DSB, DMB, ISB */
+	COPY(0xffffffff, 0xf3bf8f2f, CLOSES),		/* CLREX */
+	COPY(0xffffffc0, 0xf3bf8f40, 0),		/* DSB, DMB, ISB, SB */
 	COPY(0xfffff0ff, 0xf3ef8000, S),		/* MRS */
 	REFUSE(0xfb80d000, 0xf3808000, privileged),	/* the rest of this space */
 	MOVE(0xf800d000, 0xf0008000, t32_b_cond),
@@ -1049,7 +1239,10 @@ static const struct row t32[] = {
 	COPY(0xff000010, 0xee000000, 0),		/* CDP: VFP data processing */
 	COPY(0xff100010, 0xee000010, D),		/* MCR */
 	COPY(0xff100010, 0xee100010, 0),		/* MRC: pc stands for the flags */
-	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA */
+	COPY(0xff000010, 0xfe000000, 0),		/* CDP2: VSEL, VMAXNM, VRINT, VCVTA, VCMLA */
+	COPY(0xff000f10, 0xfe000d10, 0),		/* VUDOT of an element */
+	COPY(0xfe000f00, 0xfc000800, 0),		/* VCMLA, VCADD, VFMAL */
+	COPY(0xfe000f00, 0xfc000d00, 0),		/* VSDOT, VUDOT */
 };
 /* clang-format on */
 
@@ -1072,6 +1265,8 @@ static const char *by_table(const struct row *row, unsigned int rows, struct arm
 		MOVES(CALL)
 		REASONS(REASON)
 	}
+	i->opens = row->regs & OPENS;
+	i->closes = row->regs & CLOSES;
 	return has_pc(i->bits, row->regs) ? pc_operand : copy(c, i);
 }
 
@@ -1082,8 +1277,14 @@ const char *arm_move(struct arm_code *c, struct arm_insn *i)
 	const char *why;
 
 	i->it = 0;
+	i->flow = ARM_NEXT;
 	i->falls = true;
 	i->call = false;
+	i->copied = false;
+	i->refers = false;
+	i->opens = false;
+	i->closes = false;
+	i->to = 0;
 	if (!c->thumb)
 		why = i->bits >> 28 == 15 ? BY_TABLE(a32_always, c, i)
 					  : BY_TABLE(a32_conditional, c, i);
@@ -1091,9 +1292,41 @@ const char *arm_move(struct arm_code *c, struct arm_insn *i)
 		why = BY_TABLE(t16, c, i);
 	else
 		why = BY_TABLE(t32, c, i);
+	if (why == unknown || why == pc_operand)
+		leaves(i, ARM_UNKNOWN, true);
+	else if (why == breakpoint || why == privileged)
+		leaves(i, ARM_STOP, true);
+	i->stores_exclusive = why == exclusive;
 	/* a conditional instruction may not be executed */
 	i->falls |= i->in_it;
 	if (!why && c->full)
 		why = "the moved instructions would not fit into a stub";
 	return why;
+}
+
+uint32_t arm_t32_leads(const uint8_t *code, size_t room, uint32_t addr)
+{
+	struct arm_insn i;
+	uint32_t h = room < 2 ? 0 : arm_read16(code), w;
+
+	/* B, B<c>, CBZ; B.W, B<c>.W, BL, BLX: those that arm_move() calls so */
+	if (h < 0xe800) {
+		if ((h & 0xf800) == 0xe000)
+			return addr + 4 + ((h & 0x7ff) ^ 0x400) * 2 - 0x800;
+		if ((h & 0xf000) == 0xd000 && (h & 0xe00) != 0xe00)
+			return addr + 4 + ((h & 0xff) ^ 0x80) * 2 - 0x100;
+		if ((h & 0xf500) == 0xb100)
+			return addr + 4 + ((h >> 9 & 1) << 6 | (h >> 3 & 31) << 1);
+		return 0;
+	}
+	if ((h & 0xf800) != 0xf000 || room < 4)
+		return 0;
+	w = arm_read16(code + 2);
+	i.bits = h << 16 | w;
+	i.addr = addr;
+	if ((w & 0xd000) == 0x8000)
+		return (h & 0x380) == 0x380 ? 0 : t32_cond_to(&i);
+	if ((w & 0xd000) == 0xc000)
+		return 0; /* BLX: to A32 */
+	return (w & 0x9000) == 0x9000 ? t32_pc(&i) + t32_branch_to(&i) : 0;
 }

@@ -42,17 +42,19 @@
  * The stub (stub.c) has moved rsp below the red zone and the frame, saved the flags and rbx, and called us:
  *
  *	entry rsp ->	return address of the hooked function
- *			red zone, 128 bytes: dead at a function's entry
+ *			red zone, 128 bytes: dead at a function's entry, live inside of one
  *	rsp + 8 + 168	8 bytes of padding
  *	rsp + 8 ->	struct st_regs, 168 bytes
  *	rsp ->		return address into the stub
  *
- * rbx: the struct st_site. Everything else is the interrupted program's.
+ * rbx: the struct st_site. Everything else is the interrupted program's. The saved flags have ST_EFLAGS_INSIDE set if the
+ * site is inside of a function: so that costs nothing at an entry, as it looks like flags that are odd anyway.
  *
  * Once saved, what a call preserves is ours until the end:
  *
  *	rbx	struct st_site		rbp	struct st_regs		r15	entry rsp
- *	r14	the flags as they were, 0 if there were others than those that sahf restores
+ *	r14	the flags as they were, 0 if there were others than those that sahf restores, ST_FLAGS_INSIDE inside of
+ *		a function
  *	r12	the thread's slot	r13	the list of hooks
  *
  * Back in the stub at a function's entry, it jumps through the 8 bytes under the entry rsp, where we leave the address to go
@@ -137,6 +139,7 @@ st_entry:
 	cmp	ST_RSP(%rbp), %r15
 	jne	.Lslow
 	mov	%rdx, -8(%r15)
+.Lflags:
 	mov	%r14d, %eax
 	mov	%al, %ah		/* SF ZF AF PF CF */
 	shr	$11, %r14d		/* OF: no flag above it is set */
@@ -177,25 +180,42 @@ st_entry:
 	call	*ST_SITE_DISPATCH(%rbx)
 	jmp	.Lafter
 .Lodd_flags:
+	btr	$ST_EFLAGS_INSIDE_BIT, %r14
+	mov	%r14, ST_EFLAGS(%rbp)
+	jc	3f
 	pushq	$ST_EFLAGS_USUAL
 	popfq
 	xor	%r14d, %r14d
 	jmp	.Lcall
+3:	test	$~(ST_EFLAGS_STATUS | ST_EFLAGS_USUAL), %r14d
+	jz	4f
+	pushq	$ST_EFLAGS_USUAL
+	popfq
+4:	movabs	$ST_FLAGS_INSIDE, %r14
+	jmp	.Lcall
 
 	/*
-	 * The hook changed flags, or there were others than usual. sahf will do if IF and the fixed bit are all that the
-	 * program is to have besides the status flags.
+	 * The hook changed flags, or there were others than usual, or the site is inside of a function. sahf will do if IF and
+	 * the fixed bit are all that the program is to have besides the status flags.
 	 */
 .Lnew_flags:
+	mov	%r14, %rcx
 	mov	ST_EFLAGS(%rbp), %r14
 	mov	%r14, %rax
 	and	$~ST_EFLAGS_STATUS, %rax
 	cmp	$ST_EFLAGS_USUAL, %rax
-	je	.Lknown_flags
-	jmp	.Lslow
+	jne	.Lslow
+	test	%rcx, %rcx
+	jns	.Lknown_flags
+	/* The red zone is live: the stub goes on by itself, or we do. */
+	cmp	ST_SITE_RESUME(%rbx), %rdx
+	jne	.Lslow
+	cmp	ST_RSP(%rbp), %r15
+	je	.Lflags
 
 	/*
-	 * The hook changed sp, or flags that sahf does not load: iretq loads rip, flags and rsp in one instruction from the end of struct st_regs, which is laid out for it.
+	 * The hook changed sp, or flags that sahf does not load, or pc inside of a function: iretq loads rip, flags and rsp in one
+	 * instruction from the end of struct st_regs, which is laid out for it.
 	 */
 .Lslow:
 	mov	%rdx, ST_RIP(%rbp)

@@ -31,6 +31,11 @@
 #define ST_EFLAGS_USUAL	0x202	/* IF and bit 1: what else a program has set */
 #define ST_EFLAGS_DF	0x400
 #define ST_EFLAGS_AC	0x40000
+/* Always 0 in the register (SDM volume 1, 3.4.3): the stub of a site inside of a function sets it in the frame, for st_entry. */
+#define ST_EFLAGS_INSIDE_BIT 5
+#define ST_EFLAGS_INSIDE (1 << ST_EFLAGS_INSIDE_BIT)
+/* No flags at all, negative. */
+#define ST_FLAGS_INSIDE	(1 << 63)
 
 /* st_arch_vector: what the CPU and the kernel let programs use. */
 #define ST_VECTOR_AVX	1

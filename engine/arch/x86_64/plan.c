@@ -1,27 +1,59 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Looks at an x86-64 function and says how its entry can become a jump of 5 bytes: through NOPs
- * that a compiler left, by moving its first instructions, or not, and why not. What it can't be
- * sure of is refused.
+ * Looks at a place in an x86-64 function and says how it can be hooked: by a jump of 5 bytes, over
+ * NOPs that a compiler left or over instructions that move; by a breakpoint of one byte, which
+ * displaces one instruction; or not, and why not. What it can't be sure of is refused.
  */
 #include <errno.h>
 #include "relocate.h"
 
 #define JUMP 5
+#define BREAKPOINT 1
 
 struct function {
 	const uint8_t *code;
 	unsigned long func;
 	size_t size;
 	size_t room;
-	size_t start; /* offset of the site: behind endbr64 */
+	size_t entry; /* offset of its entry, behind a landing pad */
+	size_t start; /* offset of the site */
+	bool inside;  /* it is not the entry */
 };
+
+/*
+ * What one look at all of a function shows. Of what leads to the site and the bytes behind it there
+ * is a bit for each byte; nothing displaces more than ST_DISPLACED_MAX.
+ *
+ * @found: an instruction starts at the site
+ * @broken: it holds bytes that are no instruction
+ * @indirect: it holds a jump whose targets its bytes don't give, or another part of it may
+ * @data: the first offset that may be data
+ * @into: offsets from the site that something leads to
+ * @around: offsets from the site of instructions that branch to the site
+ * @around_elsewhere: others branch there too
+ */
+struct survey {
+	bool found;
+	bool broken;
+	bool indirect;
+	bool around_elsewhere;
+	size_t data;
+	uint32_t into;
+	uint32_t around;
+};
+
+_Static_assert(ST_DISPLACED_MAX <= 32, "the bits of struct survey");
 
 static int refuse(struct st_plan *plan, const char *why)
 {
 	plan->kind = ST_KIND_NO;
 	plan->why = why;
 	return -ENOTSUP;
+}
+
+static const char *either(const struct function *f, const char *at_entry, const char *inside)
+{
+	return f->inside ? inside : at_entry;
 }
 
 static int add_insn(struct st_plan *plan, const struct function *f, unsigned int len)
@@ -35,13 +67,154 @@ static int add_insn(struct st_plan *plan, const struct function *f, unsigned int
 	return 0;
 }
 
+/* Something leads to offset @to. */
+static void leads_to(struct survey *s, const struct function *f, size_t to)
+{
+	size_t into = to - f->start; /* in front of the site: huge */
+
+	if (into && into < 32)
+		s->into |= 1u << into;
+}
+
+/* The instruction at @off branches to offset @to. A call of the site is recursion. */
+static void branches_to(struct survey *s, const struct function *f, size_t off, size_t to,
+			bool call)
+{
+	leads_to(s, f, to);
+	if (to != f->start || call)
+		return;
+	if (off - f->start < 32)
+		s->around |= 1u << (off - f->start);
+	else
+		s->around_elsewhere = true;
+}
+
+static unsigned long little_endian(const uint8_t *p, unsigned int n)
+{
+	unsigned long v = 0;
+
+	while (n--)
+		v = v << 8 | p[n];
+	return v;
+}
+
+/*
+ * The function names one of its own bytes, by an operand relative to rip: it takes the address of a
+ * label, to go there some time, or reads data that stands among its code. Or a constant of 4 or 8
+ * bytes may be such an address, in a program that is not position-independent.
+ */
+static void names(struct survey *s, const struct function *f, const struct st_x86_insn *insn,
+		  size_t off)
+{
+	const uint8_t *code = f->code + off;
+	size_t to;
+
+	if (insn->rip) {
+		to = off + insn->len + (long)(int32_t)little_endian(code + insn->disp, 4);
+		leads_to(s, f, to);
+		/* Its own entry is a function, not data. */
+		if (to && to != f->entry && to < s->data)
+			s->data = to;
+	} else if (insn->disp_len >= 4) {
+		leads_to(s, f, little_endian(code + insn->disp, insn->disp_len) - f->func);
+	}
+	if (insn->imm_len >= 4)
+		leads_to(s, f, little_endian(code + insn->imm, insn->imm_len) - f->func);
+}
+
+/* Does the instruction put something on top of the stack, for a ret behind it to go to? */
+static bool puts_on_top(const struct st_x86_insn *insn, const uint8_t *code)
+{
+	uint8_t op = code[insn->opcode], modrm = insn->modrm ? code[insn->modrm] : 0;
+
+	if (insn->opcode && code[insn->opcode - 1] == 0x0f)
+		return false;
+	switch (op) {
+	case 0x50 ... 0x57: /* push */
+	case 0x68:
+	case 0x6a:
+		return true;
+	case 0x89: /* mov to (%rsp) */
+	case 0xc7:
+		return (modrm & 0xc7) == 0x04 && code[insn->modrm + 1] == 0x24;
+	case 0xff:
+		return (modrm >> 3 & 7) == 6;
+	}
+	return false;
+}
+
+/*
+ * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only
+ * what leads into the site counts: any two bytes can make a short branch to the first instruction.
+ */
+static void survey_bytes(struct survey *s, const struct function *f)
+{
+	for (size_t off = 0; off < f->size; off++) {
+		struct st_x86_insn insn;
+
+		if (st_x86_decode(&insn, f->code + off, f->size - off) > 0 &&
+		    st_x86_is_branch(&insn))
+			leads_to(s, f, off + insn.len + insn.rel);
+	}
+}
+
+/*
+ * All of the function, from its start on. With @open it has no size, only @f->size bytes up to the
+ * next symbol: it ends where nothing goes on and no branch in front leads further; what follows may
+ * be anything.
+ */
+static void survey(struct survey *s, const struct function *f, bool open)
+{
+	struct st_x86_insn insn;
+	size_t off = 0, furthest = 0;
+	bool on_top = false;
+
+	*s = (struct survey){.data = f->size};
+	while (off < f->size) {
+		int len = st_x86_decode(&insn, f->code + off, f->size - off);
+
+		s->found |= off == f->start;
+		if (len < 0) {
+			s->broken = true;
+			if (off < s->data)
+				s->data = off;
+			off++;
+			continue;
+		}
+		if (st_x86_is_branch(&insn)) {
+			size_t to = off + len + insn.rel;
+
+			branches_to(s, f, off, to, insn.class == ST_X86_CALL);
+			/*
+			 * A condition leads out of the function: to its cold part, most of the
+			 * time, which has a table perhaps, with entries for this one.
+			 */
+			if (to >= f->size && insn.class == ST_X86_JCC)
+				s->indirect = true;
+			if (to < f->size && to > furthest && insn.class != ST_X86_CALL)
+				furthest = to;
+		} else {
+			names(s, f, &insn, off);
+		}
+		/* A landing pad is there because something comes by an address. */
+		if (insn.class == ST_X86_ENDBR64)
+			leads_to(s, f, off);
+		if (insn.class == ST_X86_JMP_INDIRECT || (insn.class == ST_X86_RET && on_top))
+			s->indirect = true;
+		on_top = puts_on_top(&insn, f->code + off);
+		off += len;
+		if (open && !st_x86_falls(&insn) && furthest < off && off < s->data)
+			s->data = off;
+	}
+	if (s->broken)
+		survey_bytes(s, f);
+}
+
 /* NOPs at the site that the jump fits into. */
 static bool nop_area(struct st_plan *plan, const struct function *f)
 {
 	struct st_x86_insn insn;
 
-	plan->len = 0;
-	plan->insns = 0;
 	while (plan->len < JUMP) {
 		size_t off = f->start + plan->len;
 
@@ -69,10 +242,10 @@ static bool is_padding(const uint8_t *code, size_t room, size_t *len)
 }
 
 /*
- * The function is shorter than the jump, and what follows it up to @room has no symbol. That may
- * still be a function, of a stripped file, and may even start with NOPs. What is taken for padding
- * therefore has to reach the next 16-byte boundary, where compilers put functions whose predecessor
- * they pad at all, or the next known function.
+ * The function ends in front of the jump's end, and what follows it up to @room has no symbol. That
+ * may still be a function, of a stripped file, and may even start with NOPs. What is taken for
+ * padding therefore has to reach the next 16-byte boundary, where compilers put functions whose
+ * predecessor they pad at all, or the next known function.
  */
 static bool padded(const struct function *f)
 {
@@ -106,11 +279,16 @@ static int move_area(struct st_plan *plan, const struct function *f)
 			if (plan->falls)
 				return refuse(
 					plan,
-					"it is shorter than a jump and runs on behind its end");
+					either(f,
+					       "it is shorter than a jump and runs on behind its "
+					       "end",
+					       "the function ends within a jump, and runs on"));
 			if (!padded(f))
-				return refuse(
-					plan,
-					"it is shorter than a jump, and another function follows");
+				return refuse(plan, either(f,
+							   "it is shorter than a jump, and another "
+							   "function follows",
+							   "the function ends within a jump, and "
+							   "another follows"));
 			while (plan->len < JUMP) {
 				plan->orig[plan->len] = f->code[f->start + plan->len];
 				plan->len++;
@@ -119,8 +297,11 @@ static int move_area(struct st_plan *plan, const struct function *f)
 		}
 		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 ||
 		    add_insn(plan, f, insn.len) < 0)
-			return refuse(plan, "its first bytes can't be decoded");
-		why = st_x86_immovable(&insn, f->code + off, plan->len >= JUMP);
+			return refuse(
+				plan,
+				either(f, "its first bytes can't be decoded",
+				       "the bytes that a jump would displace can't be decoded"));
+		why = st_x86_immovable(&insn, f->code + off, plan->len >= JUMP, false);
 		if (why)
 			return refuse(plan, why);
 		plan->falls = st_x86_falls(&insn);
@@ -128,76 +309,80 @@ static int move_area(struct st_plan *plan, const struct function *f)
 	return 0;
 }
 
-enum lead { NOWHERE, INTO, TO_FIRST };
-
-/*
- * Where a branch to offset @to leads, as far as the site is concerned. @from_site: it is displaced
- * itself.
- */
-static enum lead leads(const struct st_plan *plan, const struct function *f, size_t to, bool call,
-		       bool from_site)
+/* Does anything but the displaced instructions themselves branch to the first of them? */
+static bool around(const struct survey *s, const struct st_plan *plan)
 {
-	size_t into = to - f->start; /* in front of the site: huge */
-
-	if (into && into < plan->len)
-		return INTO;
-	/* A call is recursion; a displaced branch goes to the copy of the first instruction. */
-	if (!into && !call && !from_site)
-		return TO_FIRST;
-	return NOWHERE;
+	return s->around_elsewhere || s->around >> plan->len;
 }
 
 /*
- * Bytes that may be anything, data among code: whatever could be a branch, at every offset. Only
- * what leads into the site counts: any two bytes can make a short branch to the first instruction.
+ * One instruction may be displaced by a jump, not several, where control may come to any
+ * instruction. At an entry a jump table is taken not to lead into the first bytes: see
+ * st_x86_has_indirect_jump().
  */
-static bool bytes_lead_into(const struct st_plan *plan, const struct function *f)
+static bool strict(const struct survey *s, const struct st_plan *plan, const struct function *f,
+		   unsigned int flags)
 {
-	for (size_t off = 0; off < f->size; off++) {
-		struct st_x86_insn insn;
+	if (flags & (ST_PLAN_STRICT | ST_PLAN_PART))
+		return true;
+	/* Symbols within: of the second one and those behind it @room says nothing. */
+	return f->inside && (s->indirect || (f->room < f->size && f->start + plan->len > f->room));
+}
 
-		if (st_x86_decode(&insn, f->code + off, f->size - off) < 0 ||
-		    !st_x86_is_branch(&insn))
-			continue;
-		if (leads(plan, f, off + insn.len + insn.rel, false, false) == INTO)
-			return true;
+static int plan_jump(struct st_plan *plan, const struct function *f, const struct survey *s,
+		     unsigned int flags)
+{
+	int err;
+
+	if (f->inside || !nop_area(plan, f)) {
+		err = move_area(plan, f);
+		if (err)
+			return err;
 	}
-	return false;
+	plan->jump = JUMP;
+	/* A symbol between: an entry point of its own, that the jump would cover. */
+	if (f->room < f->start + plan->len && (f->start < f->room || !f->inside))
+		return refuse(plan, either(f, "another function starts within its first bytes",
+					   "another function starts within a jump"));
+	if (plan->insns > 1 && strict(s, plan, f, flags))
+		return refuse(plan, "control may come to any of its instructions, and a jump would "
+				    "displace several");
+	if (s->into & ((1u << plan->len) - 2)) {
+		if (s->broken)
+			return refuse(plan, "it holds bytes that can't be decoded, and a branch "
+					    "may lead into what a jump "
+					    "would displace");
+		return refuse(plan, either(f, "a branch leads into its first bytes",
+					   "a branch leads into what a jump would displace"));
+	}
+	/*
+	 * One instruction, or one and padding that no thread is in: nobody's pc is behind the first
+	 * byte.
+	 */
+	plan->live = plan->insns == 1;
+	return 0;
 }
 
-/* Does any branch of the function lead into the displaced bytes, or around to the first of them? */
-static int check_branches(struct st_plan *plan, const struct function *f)
+/* One byte changes, the first of one instruction: nothing can lead into it, and nobody can be in
+ * it. */
+static int plan_breakpoint(struct st_plan *plan, const struct function *f)
 {
 	struct st_x86_insn insn;
-	bool broken = false;
-	size_t off = 0;
+	const char *why;
 
-	while (off < f->size) {
-		int len = st_x86_decode(&insn, f->code + off, f->size - off);
-
-		if (len < 0) {
-			broken = true;
-			off++;
-			continue;
-		}
-		if (st_x86_is_branch(&insn)) {
-			bool from_site = off >= f->start && off < f->start + plan->len;
-
-			switch (leads(plan, f, off + len + insn.rel, insn.class == ST_X86_CALL,
-				      from_site)) {
-			case INTO:
-				return refuse(plan, "a branch leads into its first bytes");
-			case TO_FIRST:
-				return refuse(plan, "a loop starts at its first instruction");
-			case NOWHERE:
-				break;
-			}
-		}
-		off += len;
-	}
-	if (broken && bytes_lead_into(plan, f))
-		return refuse(plan, "it holds bytes that can't be decoded, and a branch may lead "
-				    "into its first bytes");
+	plan->len = 0;
+	plan->insns = 0;
+	plan->kind = ST_KIND_BREAKPOINT;
+	plan->jump = BREAKPOINT;
+	plan->why = NULL;
+	if (st_x86_decode(&insn, f->code + f->start, f->size - f->start) < 0)
+		return refuse(plan, "its bytes can't be decoded");
+	add_insn(plan, f, insn.len);
+	why = st_x86_immovable(&insn, f->code + f->start, true, true);
+	if (why)
+		return refuse(plan, why);
+	plan->falls = st_x86_falls(&insn);
+	plan->live = true;
 	return 0;
 }
 
@@ -206,10 +391,11 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 {
 	struct function f = {.code = code, .func = func, .size = size, .room = room};
 	struct st_x86_insn insn;
-	int err;
+	struct survey s;
+	int err = -ENOTSUP;
 
 	plan->func = func;
-	plan->addr = func;
+	plan->addr = func + offset;
 	plan->isa = isa;
 	plan->kind = ST_KIND_NO;
 	plan->inside = false;
@@ -223,31 +409,42 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 		plan->offs[i] = 0;
 	for (unsigned int i = 0; i < ST_DISPLACED_MAX; i++)
 		plan->orig[i] = 0;
-	if (offset || flags & ST_PLAN_BREAKPOINT)
-		return refuse(plan, "only its entry can be hooked, by a jump");
 
 	/* Assembly often has symbols without a size: all up to the next symbol is theirs. */
 	if (f.size == 0)
 		f.size = room;
 	if (f.size == 0)
 		return refuse(plan, "it has no bytes");
+	/* The instruction behind the landing pad is the entry, whoever asks for it. */
 	if (st_x86_decode(&insn, code, f.size) > 0 && insn.class == ST_X86_ENDBR64)
-		f.start = insn.len;
-	if (f.start == f.size)
+		f.entry = insn.len;
+	if (f.entry == f.size)
 		return refuse(plan, "it holds no instruction");
+	f.start = offset ? offset : f.entry;
+	f.inside = f.start != f.entry || flags & ST_PLAN_PART;
 	plan->addr = func + f.start;
-	if (!nop_area(plan, &f)) {
-		err = move_area(plan, &f);
-		if (err)
-			return err;
-	}
-	/* A symbol between: an entry point of its own, that the jump would cover. */
-	if (f.room < f.start + plan->len)
-		return refuse(plan, "another function starts within its first bytes");
+	plan->inside = f.inside;
+	if (f.start >= f.size)
+		return refuse(plan, "the function ends in front of it");
+	survey(&s, &f, size == 0);
+	if (f.inside && f.start >= s.data)
+		return refuse(plan, "it may be data: what the function reads, or what can't be "
+				    "decoded, is in front of it");
+	if (f.inside && !s.found)
+		return refuse(plan, "no instruction starts there");
+
+	if (!(flags & ST_PLAN_BREAKPOINT))
+		err = plan_jump(plan, &f, &s, flags);
+	if (err && flags & (ST_PLAN_ANY | ST_PLAN_BREAKPOINT))
+		err = plan_breakpoint(plan, &f);
+	if (err || f.inside || !around(&s, plan))
+		return err;
 	/*
-	 * One instruction, or one and padding that no thread is in: nobody's pc is behind the first
-	 * byte.
+	 * A loop comes around to the entry. There the red zone is live, so the site is like one
+	 * inside; a client that does not know those may not have it.
 	 */
-	plan->live = plan->insns == 1;
-	return check_branches(plan, &f);
+	if (!(flags & (ST_PLAN_ANY | ST_PLAN_BREAKPOINT)))
+		return refuse(plan, "a loop starts at its first instruction");
+	plan->inside = true;
+	return 0;
 }

@@ -9,6 +9,7 @@
 
 #define OP_JMP_REL8 0xeb
 #define OP_JMP_REL32 0xe9
+#define SP 4 /* rsp in ModRM; r12 with REX.B */
 
 /* Every far branch and every call leaves one address behind the code; a far call two. */
 #define LITERALS_MAX (2 * ST_INSNS_MAX + 1)
@@ -156,98 +157,119 @@ static int move_rip(struct mover *m, const uint8_t *code, const struct st_x86_in
 	return 0;
 }
 
-/* Is the operand found through rsp? Only a SIB byte says so; with REX.B its base is r12. */
-static bool through_rsp(const struct st_x86_insn *insn, const uint8_t *code)
+/* Is the operand a register other than rsp, or in memory whose address no register gives? */
+static bool simple_operand(const struct st_x86_insn *insn, const uint8_t *code)
 {
-	uint8_t modrm = insn->modrm ? code[insn->modrm] : 0xff;
+	uint8_t modrm = code[insn->modrm];
 
-	return modrm >> 6 != 3 && (modrm & 7) == 4 && (code[insn->modrm + 1] & 7) == 4 &&
-	       !(insn->rex & 1);
-}
-
-static int32_t displacement(const struct st_x86_insn *insn, const uint8_t *code)
-{
-	if (insn->disp_len == 4)
-		return get32(code + insn->disp);
-	return insn->disp_len == 1 ? (int8_t)code[insn->disp] : 0;
+	if (modrm >> 6 == 3)
+		return (modrm & 7) != SP || insn->rex & 1;
+	return insn->rip;
 }
 
 /*
- * call *operand is push and jmp *operand: reg 4 of group 5 instead of 2. The push comes first, so
- * an operand that is found through rsp is 8 bytes further up; its displacement becomes a disp32. An
- * operand in the 8 bytes below rsp would be overwritten: st_x86_immovable() refuses what can be
- * seen of that. A pointer to there in another register can't be seen, but has nothing to point to:
- * what a function keeps below rsp (the red zone) any call may overwrite.
+ * call *operand: push the return address and jmp *operand, reg 4 of group 5 instead of 2. But the
+ *operand may be in what the push overwrites, or depend on rsp, which the push changes. Then it is
+ *pushed first (reg 6), twice, and the return address takes the place of the first of them:
+ *
+ *	push operand; push (%rsp); push ret; pop 8(%rsp); lea 8(%rsp), %rsp; jmp *-8(%rsp)
+ *
+ * The two words below the return address are the callee's to overwrite.
  */
 static int move_call_indirect(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
 			      unsigned long from)
 {
-	uint8_t jmp[ST_X86_INSN_MAX];
+	bool simple = simple_operand(insn, code);
+	uint8_t copy[ST_X86_INSN_MAX] = {0};
+	int err = 0;
 
-	put_push(m, from + insn->len);
 	for (unsigned int i = 0; i < insn->len; i++)
-		jmp[i] = code[i];
-	jmp[insn->modrm] = (jmp[insn->modrm] & ~0x38) | 0x20;
+		copy[i] = code[i];
+	copy[insn->modrm] = (copy[insn->modrm] & ~0x38) | (simple ? 4 : 6) << 3;
+	if (simple)
+		put_push(m, from + insn->len);
 	if (insn->rip)
-		return move_rip(m, jmp, insn, from);
-	if (through_rsp(insn, code)) {
-		jmp[insn->modrm] = (jmp[insn->modrm] & 0x3f) | 0x80;
-		put_bytes(m, jmp, insn->modrm + 2);
-		put32(m, (uint32_t)displacement(insn, code) + 8);
-		return 0;
-	}
-	put_bytes(m, jmp, insn->len);
+		err = move_rip(m, copy, insn, from);
+	else
+		put_bytes(m, copy, insn->len);
+	if (simple)
+		return err;
+	put_bytes(m, (const uint8_t[]){0xff, 0x34, 0x24}, 3);
+	put_push(m, from + insn->len);
+	put_bytes(m, (const uint8_t[]){0x8f, 0x44, 0x24, 8}, 4);
+	put_bytes(m, (const uint8_t[]){0x48, 0x8d, 0x64, 0x24, 8}, 5);
+	put_bytes(m, (const uint8_t[]){0xff, 0x64, 0x24, -8 & 0xff}, 4);
 	return 0;
 }
 
-static const char *call_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last)
+/* syscall leaves the address behind it in rcx. */
+static void move_syscall(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+			 unsigned long from)
 {
-	/* The return address would lie inside the jump at the site. */
-	if (!last)
-		return "its first bytes hold a call that returns into them";
-	if (insn->class == ST_X86_CALL)
-		return NULL;
-	/* call *%rsp: the return address is pushed after rsp was read. */
-	if (code[insn->modrm] >> 6 == 3 && (code[insn->modrm] & 7) == 4 && !(insn->rex & 1))
-		return "its first bytes hold a call to the stack pointer itself";
-	/*
-	 * See move_call_indirect(); an address of 32 bits would wrap elsewhere, a large
-	 * displacement overflow.
-	 */
-	if (through_rsp(insn, code) && (insn->addr32 || displacement(insn, code) < 0 ||
-					displacement(insn, code) > INT32_MAX - 8))
-		return "its first bytes hold a call through memory below the stack pointer";
-	return NULL;
+	put_bytes(m, code, insn->len);
+	put(m, 0x48); /* movabs $behind, %rcx */
+	put(m, 0xb9);
+	put32(m, from + insn->len);
+	put32(m, (from + insn->len) >> 32);
 }
 
-const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last)
+/* An abort goes to what the displacement names; all that the transaction did is undone then. */
+static int move_xbegin(struct mover *m, const uint8_t *code, const struct st_x86_insn *insn,
+		       unsigned long to)
+{
+	unsigned long behind = m->at + m->len + insn->len;
+
+	if (!near(behind, to))
+		return -ERANGE;
+	put_bytes(m, code, insn->imm);
+	put32(m, to - behind);
+	return 0;
+}
+
+const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last,
+			     bool alone)
 {
 	if (insn->vendor)
-		return "its first bytes hold a branch that Intel and AMD decode differently";
+		return "a branch that Intel and AMD decode differently would have to move";
 	if (insn->rip && insn->addr32)
-		return "its first bytes hold an operand relative to eip";
+		return "an operand relative to eip would have to move";
 	switch (insn->class) {
 	case ST_X86_CALL:
 	case ST_X86_CALL_INDIRECT:
-		return call_immovable(insn, code, last);
+		/* The return address would lie inside the jump at the site. */
+		return last ? NULL
+			    : "a call would have to move that returns into what a jump would "
+			      "displace";
 	case ST_X86_XBEGIN:
-		return "its first bytes begin a hardware transaction";
+		return insn->opsize ? "a transaction whose abort goes to 16 bits of address would "
+				      "have to move"
+				    : NULL;
 	case ST_X86_JMP_FAR:
 	case ST_X86_CALL_FAR:
 	case ST_X86_RET_FAR:
 	case ST_X86_IRET:
-		return "its first bytes hold a far branch";
+		return "a far branch would have to move";
 	case ST_X86_INT3:
-		return "a breakpoint sits in its first bytes";
+		return "a breakpoint is there already";
+	/* It raises a signal, on purpose, and the handler looks at pc to know where. */
+	case ST_X86_TRAP:
+		return "an instruction that raises a signal would have to move";
 	/*
-	 * The kernel restarts a system call by taking 2 bytes off the pc it has saved
-	 * (arch/x86/kernel/signal.c): for a thread that waits in it while the site is patched, that
-	 * leads into the jump. And rcx would tell the copy's address.
+	 * The kernel restarts a system call by taking 2 bytes off the pc that it has saved
+	 * (arch/x86/kernel/signal.c). For a thread that waits in it while the site changes, that
+	 * must not lead into the jump: alone, it leads to the breakpoint, and for one that waits in
+	 * the copy to the copy.
 	 */
 	case ST_X86_SYSCALL:
+		if (code[insn->opcode] != 0x05)
+			return "sysenter would have to move";
+		return alone && insn->len == 2 ? NULL : "a system call would have to move";
 	case ST_X86_INT:
+		if (code[insn->opcode] != 0xcd || code[insn->imm] != 0x80)
+			return "an instruction that raises a signal would have to move";
+		return alone && insn->len == 2 ? NULL : "a system call would have to move";
 	case ST_X86_SYSRET:
-		return "its first bytes hold a system call";
+		return "an instruction of the kernel's would have to move";
 	}
 	return NULL;
 }
@@ -259,13 +281,13 @@ static int refuse(struct st_plan *plan, int err, const char *why)
 }
 
 /*
- * Where a branch of the displaced instructions leads: if back to the first of them, then to its
- * copy.
+ * Where a branch of the displaced instructions leads. Back to the first of them: at an entry to its
+ * copy, as a loop is no call; inside of a function to the site, which is hit again.
  */
 static unsigned long branch_target(const struct st_plan *plan, const struct mover *m,
 				   unsigned long target)
 {
-	return target == plan->addr ? m->at : target;
+	return target == plan->addr && !plan->inside ? m->at : target;
 }
 
 static int move_one(struct st_plan *plan, struct mover *m, unsigned int off,
@@ -291,6 +313,11 @@ static int move_one(struct st_plan *plan, struct mover *m, unsigned int off,
 		return 0;
 	case ST_X86_CALL_INDIRECT:
 		return move_call_indirect(m, code, insn, from);
+	case ST_X86_SYSCALL:
+		move_syscall(m, code, insn, from);
+		return 0;
+	case ST_X86_XBEGIN:
+		return move_xbegin(m, code, insn, branch_target(plan, m, target));
 	}
 	if (insn->rip)
 		return move_rip(m, code, insn, from);
@@ -318,16 +345,17 @@ int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at
 
 		map[i] = m.len;
 		if (off >= plan->len || st_x86_decode(&insn, plan->orig + off, plan->len - off) < 0)
-			return refuse(plan, -ENOTSUP, "its first bytes can't be decoded");
+			return refuse(plan, -ENOTSUP, "its bytes can't be decoded");
 		/* What a NOP area does is done by the jump behind it. */
 		if (plan->kind == ST_KIND_NOP && insn.class == ST_X86_NOP)
 			continue;
-		why = st_x86_immovable(&insn, plan->orig + off, i + 1 == plan->insns);
+		why = st_x86_immovable(&insn, plan->orig + off, i + 1 == plan->insns,
+				       plan->kind == ST_KIND_BREAKPOINT);
 		if (why)
 			return refuse(plan, -ENOTSUP, why);
 		if (move_one(plan, &m, off, &insn) < 0)
 			return refuse(plan, -ERANGE,
-				      "its stub is too far from data that its first bytes name");
+				      "its stub is too far from what a moved instruction names");
 	}
 	if (plan->falls)
 		put_jmp(&m, plan->addr + plan->len);
@@ -337,13 +365,25 @@ int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at
 	return m.len;
 }
 
-/* Refuses the plan of which @to is a displaced byte, but the first one. */
-static bool refuse_led_into(struct st_plan *const *plans, size_t n, unsigned long to)
+static size_t refuse_one(struct st_plan *plan, unsigned long to)
 {
-	struct st_plan *plan;
-	size_t low = 0;
+	/* One byte of a breakpoint's changes, the first. */
+	if (plan->kind == ST_KIND_NO || plan->kind == ST_KIND_BREAKPOINT ||
+	    to - plan->addr >= plan->len)
+		return 0;
+	plan->kind = ST_KIND_NO;
+	plan->why = plan->inside ? "a branch from elsewhere leads into what a jump would displace"
+				 : "a branch from elsewhere leads into its first bytes";
+	return 1;
+}
 
-	/* The last plan in front of @to. */
+/* Refuses the plans of which @to is a displaced byte, but the first one; sites of one function may
+ * overlap. */
+static size_t refuse_led_into(struct st_plan *const *plans, size_t n, unsigned long to)
+{
+	size_t low = 0, refused = 0;
+
+	/* The plans in front of @to. */
 	while (n) {
 		size_t half = n / 2;
 
@@ -354,14 +394,9 @@ static bool refuse_led_into(struct st_plan *const *plans, size_t n, unsigned lon
 			n = half;
 		}
 	}
-	if (!low)
-		return false;
-	plan = plans[low - 1];
-	if (plan->kind == ST_KIND_NO || to - plan->addr >= plan->len)
-		return false;
-	plan->kind = ST_KIND_NO;
-	plan->why = "a branch from elsewhere leads into its first bytes";
-	return true;
+	while (low-- && to - plans[low]->addr < ST_DISPLACED_MAX)
+		refused += refuse_one(plans[low], to);
+	return refused;
 }
 
 size_t st_x86_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr,
@@ -375,6 +410,9 @@ size_t st_x86_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code,
 
 		if (len > 0 && st_x86_is_branch(&insn))
 			refused += refuse_led_into(plans, n, addr + off + len + insn.rel);
+		else if (len > 0 && insn.rip)
+			refused += refuse_led_into(
+				plans, n, addr + off + len + get32(code + off + insn.disp));
 		off += len > 0 ? len : 1;
 	}
 	return refused;

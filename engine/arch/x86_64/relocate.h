@@ -11,7 +11,7 @@
 
 /**
  * st_x86_move() - write a plan's displaced instructions for another address
- * @plan: of kind NOP or MOVE
+ * @plan: of any kind but NO
  * @out: where to write
  * @cap: bytes there; ST_X86_MOVE_MAX are always enough
  * @at: the address that @out will have
@@ -19,8 +19,8 @@
  *
  * Behind the copies comes a jump to what follows the displaced bytes, if plan->falls, and behind
  * that the addresses that the copies need. No register, no flag and no byte of memory but a call's
- * own return address is written that the instructions did not write. A call returns to its original
- * return address.
+ * own return address, and below that, is written that the instructions did not write. A call
+ * returns to its original return address.
  *
  * Return: bytes written; -ERANGE when @at is too far away for an operand relative to the
  * instruction, -ENOTSUP when an instruction can't be moved at all, -ENOSPC when @cap is too small:
@@ -29,8 +29,10 @@
 int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at,
 		uint16_t map[ST_INSNS_MAX]);
 
-/* Five instructions, of which each becomes at most 16 bytes of code and 16 of addresses, the jump
- * back, alignment. */
+/*
+ * Five instructions, of which each becomes at most 16 bytes of code and 16 of addresses, the last
+ * one 38 and 8, the jump back, alignment.
+ */
 #define ST_X86_MOVE_MAX 192
 
 /**
@@ -38,10 +40,12 @@ int st_x86_move(struct st_plan *plan, uint8_t *out, size_t cap, unsigned long at
  * @insn: the instruction
  * @code: its bytes
  * @last: it is the last one displaced
+ * @alone: it is the only one, by a breakpoint
  *
  * Return: the reason, NULL if it can be moved.
  */
-const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last);
+const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code, bool last,
+			     bool alone);
 
 /**
  * st_x86_sweep() - refuse plans into whose displaced bytes a branch from elsewhere leads
@@ -51,12 +55,12 @@ const char *st_x86_immovable(const struct st_x86_insn *insn, const uint8_t *code
  * @addr: its address
  * @size: its length in bytes
  *
- * st_arch_plan() sees the branches of the function itself. But a cold part is a function of its own
- * and jumps back to where it likes, and assembly enters its neighbours behind their first
+ * The plan of a site sees the branches of its function itself. But a cold part is a function of its
+ * own and jumps back to where it likes, and assembly enters its neighbours behind their first
  * instruction: glibc's mempcpy does so with memcpy. Of 556,439 functions in the 1,319 binaries of a
  * Debian machine, 22 are such (tests/arch/x86_64/coverage.c). So before a site's bytes change, the
- * whole text has to be looked at; once for any number of plans. Data among the code may be taken
- * for a branch: that only refuses more.
+ * whole text has to be looked at; once for any number of plans. An address that is taken counts as
+ * a branch. Data among the code may be taken for a branch: that only refuses more.
  *
  * Return: how many plans became ST_KIND_NO.
  */

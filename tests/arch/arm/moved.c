@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Each row of the decoding tables, filled with random bits, as the first instruction of a function:
- *the instruction at its own place and the moved one in its stub run on an emulated CPU from the
- *same state, and must leave the same state: registers, flags, vector registers, memory, where
- *control goes. Runs on the build machine (the engine's code for ARM is compiled for it), so it
- *shows too that the code does not depend on the width of a long.
+ * Each row of the decoding tables, filled with random bits, at a function's entry or inside it: the
+ * instruction at its own place and the moved one in its stub run on an emulated CPU from the same
+ * state, and must leave the same state: registers, flags, vector registers, memory, where control
+ * goes. So must a thread that stood between two displaced instructions and goes on with their
+ * copies, also in an IT block. Where the decoder says an instruction leads is compared with where it
+ * does. Runs on the build machine (the engine's code for ARM is compiled for it), so it shows too
+ * that the code does not depend on the width of a long.
  *
  *	moved [--rounds N] [--seed N] [--verbose] [--break]
  *
  * N fillings for each row. A row of which no filling could be compared is a failure, unless it is a
- *refusal. --break: spoils each stub, and succeeds if that is noticed.
+ * refusal. --break: spoils each stub, and succeeds if that is noticed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +29,11 @@
 #define DATA_SIZE 0x4000u
 #define STACK 0x30000000u
 #define STACK_SIZE 0x2000u
-#define STEPS 40
+#define STEPS 60
+#define LEAD 8 /* bytes of NOPs before a site inside a function */
+/* What stands for st_entry: undoes what a stub has saved, and goes on at the word behind */
+#define ENTRY 0x50000000u
+#define SITE 0x12345678u
 
 /* Where a stub may be: close, and as far as it goes */
 static const uint32_t stubs[] = {0x00600000, CODE + 0x00fe0000, 0x01400000};
@@ -45,7 +51,8 @@ static uc_engine *uc;
 static uint8_t image[CODE_SIZE];
 static uint64_t random_state = 1;
 static bool verbose, break_it;
-static unsigned long passed, failed, compared, noticed, own;
+static unsigned long passed, failed, compared, noticed, own, between, led, by_breakpoint;
+static unsigned int rows, rows_hit, rows_refused;
 
 static uint32_t rnd(void)
 {
@@ -79,6 +86,7 @@ static void open_cpu(void)
 	check(uc_mem_map(uc, CODE, CODE_SIZE, UC_PROT_ALL), "map");
 	check(uc_mem_map(uc, DATA, DATA_SIZE, UC_PROT_READ | UC_PROT_WRITE), "map");
 	check(uc_mem_map(uc, STACK, STACK_SIZE, UC_PROT_READ | UC_PROT_WRITE), "map");
+	check(uc_mem_map(uc, ENTRY, 0x1000, UC_PROT_ALL), "map");
 	for (i = 0; i < 3; i++)
 		check(uc_mem_map(uc, stubs[i], STUB_SIZE, UC_PROT_ALL), "map");
 	check(uc_reg_read(uc, UC_ARM_REG_C1_C0_2, &v), "cpacr");
@@ -115,7 +123,7 @@ static void random_start(struct state *s, bool thumb)
 		s->stack[i] = (uint8_t)rnd();
 }
 
-static void run(const struct state *in, struct state *out, uint32_t from, bool thumb)
+static void run_until(const struct state *in, struct state *out, uint32_t from, bool thumb, uint32_t until, size_t steps)
 {
 	uint32_t cpsr = in->cpsr;
 	unsigned int i;
@@ -131,7 +139,7 @@ static void run(const struct state *in, struct state *out, uint32_t from, bool t
 	check(uc_mem_write(uc, CODE, image, CODE_SIZE), "code");
 	uc_ctl_remove_cache(uc, CODE, CODE + CODE_SIZE);
 
-	out->err = uc_emu_start(uc, from | thumb, 0xfffffffe, 0, STEPS);
+	out->err = uc_emu_start(uc, from | thumb, until, 0, steps);
 	out->stopped = out->err != UC_ERR_OK;
 	for (i = 0; i < 16; i++)
 		uc_reg_read(uc, reg_id[i], &out->r[i]);
@@ -142,6 +150,11 @@ static void run(const struct state *in, struct state *out, uint32_t from, bool t
 	uc_mem_read(uc, DATA, out->data, DATA_SIZE);
 	uc_mem_read(uc, STACK, out->stack, STACK_SIZE);
 	uc_mem_read(uc, CODE, out->code, CODE_SIZE);
+}
+
+static void run(const struct state *in, struct state *out, uint32_t from, bool thumb)
+{
+	run_until(in, out, from, thumb, 0xfffffffe, STEPS);
 }
 
 /* Code that traps whatever is jumped to, and which no two literal loads read the same from. */
@@ -211,19 +224,110 @@ static bool by_own_bytes(uint32_t from, bool thumb)
 	return here.err == there.err && !differs(&there, &here);
 }
 
-/* The function at @func in the image, of @size bytes. Returns whether it was compared. */
-static bool compare(uint32_t func, unsigned int size, bool thumb, const char **why)
+/* Does the first instruction lead where the decoder says? */
+static void compare_flow(uint32_t at, bool thumb)
 {
+	struct arm_code c;
+	struct arm_insn i;
+	uint32_t next;
+	bool right;
+
+	arm_begin(&c, NULL, at & ~3u, thumb);
+	if (!arm_fetch(&i, image + (at - CODE), 8, at, thumb) || arm_move(&c, &i))
+		return;
+	/* the emulator does not stop within an IT block */
+	if (i.it)
+		return;
+	run_until(&start, &here, at, thumb, 0xfffffffe, 1);
+	if (here.err)
+		return;
+	next = here.r[15] | !!(here.cpsr & 0x20);
+	switch (i.flow) {
+	case ARM_NEXT:
+		right = false;
+		break;
+	case ARM_BRANCH:
+		right = next == i.to;
+		break;
+	case ARM_CALL:
+		right = next == i.to && here.r[14] == ((at + i.size) | thumb);
+		break;
+	case ARM_CALL_REG:
+		right = here.r[14] == ((at + i.size) | thumb);
+		break;
+	default:
+		right = i.flow != ARM_STOP;
+	}
+	led++;
+	if (right || (i.falls && next == ((at + i.size) | thumb))) {
+		passed++;
+		return;
+	}
+	failed++;
+	printf("FAIL: %s %08x at %x leads to %x, flow %u, to %x\n", thumb ? "T32" : "A32", i.bits, at, next, i.flow, i.to);
+}
+
+/* A thread that stands before displaced instruction @k goes on in the stub. */
+static void compare_between(const struct st_plan *plan, const struct st_stub *stub, unsigned int k)
+{
+	uint32_t at = (uint32_t)plan->addr + plan->offs[k], target = (uint32_t)stub->at + stub->map[k];
+	static struct state mid;
+	const char *diff;
+
+	memcpy(image, original, CODE_SIZE);
+	run_until(&start, &mid, (uint32_t)plan->addr, true, at, STEPS);
+	if (mid.err || mid.r[15] != at)
+		return;
+	run(&mid, &there, at, true);
+	run(&mid, &here, target, true);
+	if (!there.stopped || (there.r[15] >= at && there.r[15] < plan->addr + plan->len))
+		return;
+	diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
+	between++;
+	if (!diff) {
+		passed++;
+		return;
+	}
+	failed++;
+	printf("FAIL: between, at %x (cpsr %08x), moved to %x: %s\n", at, mid.cpsr, target, diff);
+}
+
+/* The whole stub runs: into what stands for st_entry, and out of it. */
+static void write_entry(uint32_t resume)
+{
+	/* ldr r0, [sp]; add sp, #72; ldr.w pc, [pc] */
+	uint16_t code[] = {0x9800, 0xb012, 0xf8df, 0xf000, (uint16_t)resume, (uint16_t)(resume >> 16)};
+
+	check(uc_mem_write(uc, ENTRY, code, sizeof(code)), "entry");
+	uc_ctl_remove_cache(uc, ENTRY, ENTRY + sizeof(code));
+}
+
+/*
+ * The place at @func in the image, of @size bytes; at least @need of them must be displaced. Returns whether it was compared.
+ */
+static bool compare(uint32_t func, unsigned int size, unsigned int need, bool thumb, const char **why)
+{
+	enum st_isa isa = thumb ? ST_ISA_T32 : ST_ISA_A32;
+	unsigned int lead = rnd() % 2 ? LEAD : 0, flags = rnd() % 2 ? ST_PLAN_ANY : rnd() % 8 ? 0 : ST_PLAN_BREAKPOINT;
 	uint8_t buf[ST_STUB_MAX];
 	uint32_t at = stubs[rnd() % (thumb ? 2 : 3)];
-	struct st_stub stub = {.buf = buf, .at = at, .site = 0x12345678, .entry = 0x9abcdef0};
+	struct st_stub stub = {.buf = buf, .at = at, .site = SITE, .entry = ENTRY | 1, .ret = 0x9abcdef0};
 	struct st_plan plan;
 	const char *diff;
 	unsigned int i;
+	uint32_t from;
 	int ret;
 
-	ret = st_arch_plan(&plan, image + (func - CODE), func, size, size + 4,
-			   thumb ? ST_ISA_T32 : ST_ISA_A32);
+	for (i = 0; i < lead; i += 2) {
+		uint32_t nop = thumb ? 0xbf00 : i & 2 ? 0xe320 : 0xf000;
+
+		memcpy(image + (func - CODE) - lead + i, &nop, 2);
+	}
+	ret = st_arch_plan_at(&plan, image + (func - CODE) - lead, func - lead, size + lead, size + lead + 4, lead, flags, isa);
+	if (!ret && plan.len < need) {
+		*why = "only the instruction before it is displaced";
+		return false;
+	}
 	if (ret) {
 		*why = plan.why;
 		if (ret != -ENOTSUP || plan.kind != ST_KIND_NO || !plan.why) {
@@ -242,6 +346,8 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 	}
 
 	random_start(&start, thumb);
+	if (!break_it)
+		compare_flow(func, thumb);
 	run(&start, &there, func, thumb);
 	if (!there.stopped) {
 		*why = "loops";
@@ -261,15 +367,17 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 	}
 	if (break_it) {
 		/* one bit in what was moved or in its way back */
-		uint32_t site = 0x12345678;
-		uint8_t *end = memmem(buf, stub.size, &site, 4);
+		uint32_t site = SITE;
+		uint8_t *end = stub.after ? buf + stub.after : memmem(buf, stub.size, &site, 4);
 
 		i = stub.resume + rnd() % (unsigned int)(end - (buf + stub.resume));
 		buf[i] ^= 1u << rnd() % 8;
 	}
 	check(uc_mem_write(uc, at, buf, sizeof(buf)), "stub");
 	uc_ctl_remove_cache(uc, at, at + STUB_SIZE);
-	run(&start, &here, at + stub.resume, thumb);
+	from = at + stub.resume;
+	by_breakpoint += plan.kind == ST_KIND_BREAKPOINT;
+	run(&start, &here, from, thumb);
 
 	/* Traps at itself: so must the moved one, somewhere within. */
 	if (there.r[15] >= func && there.r[15] < func + plan.len) {
@@ -286,12 +394,14 @@ static bool compare(uint32_t func, unsigned int size, bool thumb, const char **w
 	compared++;
 	if (!diff) {
 		passed++;
+		if (plan.insns > 1 && !break_it && thumb)
+			compare_between(&plan, &stub, 1 + rnd() % (plan.insns - 1u));
 		return true;
 	}
 	noticed++;
 	if (break_it)
 		return true;
-	if (by_own_bytes(at + stub.resume, thumb)) {
+	if (by_own_bytes(from, thumb)) {
 		own++;
 		return true;
 	}
@@ -321,9 +431,15 @@ static uint32_t special(uint32_t bits, uint32_t mask)
 		if (!(mask & f) && kind < 3)
 			bits = (bits & ~f) | (kind == 2 ? 13u : 15u) << shift[i];
 	}
+	/* a push of pc */
+	if (mask == 0x0e000000 && (bits >> 25 & 7) == 4 && rnd() % 4 == 0)
+		bits = (bits & 0x0000dfff) | 0x092d8000;
 	/* coprocessors that exist: VFP */
 	if (!(mask & 0xf00) && (bits & 0x0c000000) == 0x0c000000 && rnd() % 2)
 		bits = (bits & ~0xf00u) | (10 + rnd() % 2) << 8;
+	/* and of its transfers to and from a register those that are defined */
+	if ((mask & 0x0f000010) == 0x0f000010 && (bits & 0x0f000010) == 0x0e000010 && rnd() % 2)
+		bits &= ~0x00e0006fu;
 	return bits;
 }
 
@@ -334,8 +450,15 @@ struct count {
 
 static void report(const char *isa, const struct row *row, const struct count *n)
 {
-	bool refusal = row->what > DO_t32_coprocessor_mem;
+	bool refusal = row->what > DO_t32_table;
 
+	rows++;
+	rows_refused += refusal && n->tried;
+	rows_hit += !refusal && n->compared;
+	if (refusal && !n->tried) {
+		printf("FAIL: row %s %08x/%08x, a refusal, was never tried\n", isa, row->bits, row->mask);
+		failed++;
+	}
 	if (verbose)
 		printf("%s %08x/%08x: %u of %u compared%s%s\n", isa, row->bits, row->mask,
 		       n->compared, n->tried, n->why ? ", the last not: " : "",
@@ -389,7 +512,7 @@ static void a32_row(const struct row *table, const struct row *row, bool always,
 		}
 		fill_code(false);
 		memcpy(image + (FUNC - CODE), &bits, 4);
-		if (compare(FUNC, 4, false, &n.why))
+		if (compare(FUNC, 4, 4, false, &n.why))
 			n.compared++;
 	}
 	if (row->what == DO_COPY && (row->mask == 0x0f000000 || row->bits == 0x0320f000))
@@ -420,11 +543,11 @@ static void t32_row(const struct row *table, const struct row *row, unsigned int
 		fill_code(true);
 		if (size == 4 && first) {
 			put(func, bits, 4);
-			same = compare(func, 4, true, &n.why);
+			same = compare(func, 4, 4, true, &n.why);
 		} else {
 			put(func, first ? bits : other, 2);
 			put(func + 2, first ? other : bits, first ? 2 : size);
-			same = compare(func, first ? 4 : 2 + size, true, &n.why);
+			same = compare(func, first ? 4 : 2 + size, first ? 2 : 2 + size, true, &n.why);
 			if (same && !strcmp(n.why, "loops"))
 				same = false;
 		}
@@ -434,39 +557,120 @@ static void t32_row(const struct row *table, const struct row *row, unsigned int
 }
 
 /* IT blocks of random plain instructions, after another instruction or as the first */
-static void it_blocks(unsigned int rounds)
+static unsigned int put_block(uint32_t at, unsigned int n, unsigned int offs[4], unsigned int *cc)
 {
 	static const uint32_t plain[] = {
-		0x3101,	    0x4240, 0x4611, 0xbf00, 0x6808, 0x9801, 0xf1000105, 0xe9dd2300,
-		0xeb010203, 0x4770, 0xbd10, 0x4801, 0xa101, 0xe001, 0xf8df1010,
+		0x3101, 0x4240, 0x4611, 0xbf00, 0x6808, 0x9801, 0xf1000105, 0xe9dd2300, 0xeb010203, 0x4288,
 	};
-	unsigned int i, before = (unsigned int)compared;
+	/* with pc, and then those that only the last may be */
+	static const uint32_t with_pc[] = {
+		0x4801,	    0xa101,	0xf8df1010, 0x4479, 0x4679, 0xe9df2304, 0xed9f0b02, 0xf20f0310, 0xf89f0011,
+		0x4770,	    0xbd10,	0xe001,	    0x4798, 0x47f0, 0xf000f810, 0xe8dff001, 0xe8d0f011, 0xf000b820,
+		0xf8dff010, 0x448f,	0x4687,
+	};
+	unsigned int mask = 1u << (4 - n), j, size = 2;
+	bool copies = rnd() % 2;
+	uint32_t it;
+
+	mask |= rnd() & 15 & ~((mask << 1) - 1);
+	*cc = rnd() % 15;
+	if (*cc == 14) /* "always" has no "else" */
+		mask = 1u << (4 - n);
+	it = 0xbf00 | *cc << 4 | mask;
+	put(at, it, 2);
+	for (j = 0; j < n; j++) {
+		bool last = j + 1 == n;
+		uint32_t bits = copies && (!last || rnd() % 2) ? plain[rnd() % 10] : with_pc[rnd() % (last ? 21 : 9)];
+
+		offs[j] = size;
+		put(at + size, bits, bits > 0xffff ? 4 : 2);
+		size += bits > 0xffff ? 4 : 2;
+		*cc = arm_it_cond(it, j);
+	}
+	return size;
+}
+
+static void it_blocks(unsigned int rounds)
+{
+	unsigned int i, before = (unsigned int)compared, offs[4], cc;
 	const char *why;
 
 	for (i = 0; i < rounds; i++) {
-		unsigned int n = 1 + rnd() % 4, cc = rnd() % 14, mask = 1u << (4 - n), j, at = 0;
 		uint32_t func = FUNC + rnd() % 2 * 2;
+		unsigned int at = rnd() % 2 * 2;
 
-		mask |= rnd() & 15 & ~((mask << 1) - 1);
 		fill_code(true);
-		if (rnd() % 2) {
-			put(func, plain[rnd() % 4], 2);
-			at = 2;
-		}
-		put(func + at, 0xbf00 | cc << 4 | mask, 2);
-		at += 2;
-		for (j = 0; j < n; j++) {
-			uint32_t bits = plain[rnd() % (j + 1 == n ? 15 : 9)];
-
-			put(func + at, bits, bits > 0xffff ? 4 : 2);
-			at += bits > 0xffff ? 4 : 2;
-		}
-		if (at < 4)
-			at += 2;
-		compare(func, at, true, &why);
+		if (at)
+			put(func, 0x3101, 2);
+		compare(func, at + put_block(func + at, 1 + rnd() % 4, offs, &cc), at + 2, true, &why);
 	}
-	if (compared - before < rounds / 4) {
+	if (compared - before < rounds / 2) {
 		printf("FAIL: IT blocks: only %lu compared\n", compared - before);
+		failed++;
+	}
+}
+
+/* A breakpoint on the last instruction of an IT block; on the others there is none */
+static void it_breakpoints(unsigned int rounds)
+{
+	unsigned long before = compared;
+	unsigned int i;
+
+	for (i = 0; i < rounds; i++) {
+		unsigned int n = 1 + rnd() % 4, offs[4], cc, size, last;
+		uint32_t func = FUNC + rnd() % 2 * 2, at = stubs[rnd() % 3];
+		static uint8_t buf[ST_STUB_MAX];
+		struct st_stub stub = {.buf = buf, .at = at, .site = SITE, .entry = ENTRY | 1};
+		static struct state mid;
+		struct st_plan plan;
+		const char *diff;
+
+		fill_code(true);
+		size = put_block(func, n, offs, &cc);
+		last = offs[n - 1];
+		if (n > 1 && !st_arch_plan_at(&plan, image + (func - CODE), func, size, size, offs[rnd() % (n - 1)],
+					      ST_PLAN_ANY, ST_ISA_T32)) {
+			printf("FAIL: planned in the midst of an IT block\n");
+			failed++;
+		}
+		if (!st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last, 0, ST_ISA_T32)) {
+			printf("FAIL: a jump in an IT block\n");
+			failed++;
+		}
+		if (st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last, ST_PLAN_ANY, ST_ISA_T32))
+			continue;
+		if (plan.kind != ST_KIND_BREAKPOINT || plan.it != cc + 1 || plan.insns != 1 || plan.len != size - last ||
+		    plan.jump != plan.len || st_arch_stub(&plan, &stub)) {
+			printf("FAIL: breakpoint in an IT block\n");
+			failed++;
+			continue;
+		}
+		random_start(&start, true);
+		run_until(&start, &mid, func, true, func + last, STEPS);
+		if (mid.err || mid.r[15] != func + last)
+			continue;
+		run(&mid, &there, func + last, true);
+		if (!there.stopped || (there.r[15] >= func + last && there.r[15] < func + size))
+			continue;
+		check(uc_mem_write(uc, at, buf, sizeof(buf)), "stub");
+		uc_ctl_remove_cache(uc, at, at + STUB_SIZE);
+		write_entry((at + stub.resume) | 1);
+		/* the handler may or may not have cleared the IT state */
+		if (rnd() % 2)
+			mid.cpsr &= ~0x0600fc00u;
+		run(&mid, &here, at, true);
+		diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
+		compared++;
+		if (!diff) {
+			passed++;
+			continue;
+		}
+		failed++;
+		printf("FAIL: breakpoint on the last of an IT block at %x (cpsr %08x), %u bytes: %s\n", func, mid.cpsr, plan.len,
+		       diff);
+	}
+	if (compared - before < rounds / 2) {
+		printf("FAIL: breakpoints in IT blocks: only %lu compared\n", compared - before);
 		failed++;
 	}
 }
@@ -515,7 +719,7 @@ static void plans(void)
 		{ "T32 a tail call", ST_ISA_T32, { 0x2000, 0x3001, 0x4718 }, 6, 6, ST_KIND_MOVE, false, 4, 2 },
 		{ "T32 mov pc, r3, one instruction displaced", ST_ISA_T32, { 0xf100, 0x0001, 0x469f }, 6, 6, ST_KIND_MOVE,
 		  false, 4, 1 },
-		{ "T32 tbb", ST_ISA_T32, { 0xe8df, 0xf000 }, 4, 8, ST_KIND_NO, false, 0, 0 },
+		{ "T32 tbb", ST_ISA_T32, { 0xe8df, 0xf000 }, 4, 8, ST_KIND_MOVE, false, 4, 1 },
 	};
 	/* clang-format on */
 	struct st_plan plan;
@@ -533,6 +737,149 @@ static void plans(void)
 		}
 		printf("FAIL: plan of %s: kind %d live %d len %u insns %u %s\n", t[i].what,
 		       plan.kind, plan.live, plan.len, plan.insns, plan.why ? plan.why : "");
+		failed++;
+	}
+}
+
+#define ANY ST_PLAN_ANY
+#define STRICT ST_PLAN_STRICT
+#define BREAKPOINT ST_PLAN_BREAKPOINT
+#define NO ST_KIND_NO
+#define JUMP ST_KIND_MOVE
+#define TRAP ST_KIND_BREAKPOINT
+
+/* The same for places anywhere, and what @flags say */
+static void plans_anywhere(void)
+{
+	/* clang-format off */
+	static const struct {
+		const char *what;
+		enum st_isa isa;
+		uint16_t code[16];
+		uint8_t size, offset, flags;
+		enum st_kind kind;
+		uint8_t len, insns, jump, it;
+	} t[] = {
+		{ "A32 b to it", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 4, 0, JUMP, 4, 1, 4, 0 },
+		{ "A32 breakpoint", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 4, BREAKPOINT, TRAP, 4, 1, 4, 0 },
+		{ "A32 within an instruction", ST_ISA_A32, { 0x0000, 0xe3a0, 0xffff, 0xeaff }, 8, 2, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind a return", ST_ISA_A32, { 0xff1e, 0xe12f, 0x0000, 0xe3a0 }, 8, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind the end", ST_ISA_A32, { 0xff1e, 0xe12f }, 4, 4, ANY, NO, 0, 0, 0, 0 },
+		/* ldr r0, pool; bl; pool: */
+		{ "A32 a literal behind a call that does not return", ST_ISA_A32,
+		  { 0x0000, 0xe59f, 0x1000, 0xeb00, 0x0000, 0xe3a0 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind a call", ST_ISA_A32, { 0x0000, 0xe3a0, 0x1000, 0xeb00, 0x0000, 0xe3a0 }, 12, 8, ANY, JUMP, 4, 1, 4, 0 },
+		/* ldrex r1, [r0]; add; strex r2, r1, [r0]; cmp; bne; bx lr */
+		{ "A32 ldrex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa, 0x1aff,
+		  0xff1e, 0xe12f }, 24, 0, ANY, JUMP, 4, 1, 4, 0 },
+		{ "A32 between ldrex and strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352,
+		  0xfffa, 0x1aff, 0xff1e, 0xe12f }, 24, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa, 0x1aff,
+		  0xff1e, 0xe12f }, 24, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "A32 behind strex", ST_ISA_A32, { 0x1f9f, 0xe190, 0x1001, 0xe281, 0x2f91, 0xe180, 0x0000, 0xe352, 0xfffa,
+		  0x1aff, 0xff1e, 0xe12f }, 24, 12, ANY, JUMP, 4, 1, 4, 0 },
+		/* cmp r0, #1; addls pc, pc, r0, lsl #2; bx lr; b 1f; b 1f; 1: mov */
+		{ "A32 through a table", ST_ISA_A32, { 0x0001, 0xe350, 0xf100, 0x908f, 0xff1e, 0xe12f, 0x0000, 0xea00, 0xffff,
+		  0xeaff, 0x0000, 0xe3a0, 0xff1e, 0xe12f }, 28, 20, ANY, JUMP, 4, 1, 4, 0 },
+		{ "A32 a table without a length", ST_ISA_A32, { 0x0001, 0xe150, 0xf100, 0x908f, 0xff1e, 0xe12f, 0x0000, 0xea00,
+		  0xffff, 0xeaff, 0x0000, 0xe3a0, 0xff1e, 0xe12f }, 28, 20, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 two", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, 0, JUMP, 4, 2, 4, 0 },
+		{ "T32 two, strict", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, STRICT, NO, 0, 0, 0, 0 },
+		{ "T32 two, strict or a breakpoint", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 2, STRICT | ANY, TRAP, 2,
+		  1, 2, 0 },
+		{ "T32 two at the entry, strict", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 0, STRICT | ANY, TRAP, 2, 1,
+		  2, 0 },
+		{ "T32 one of 32 bits, strict", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 2, STRICT, JUMP, 4, 1, 4, 0 },
+		{ "T32 one of 32 bits, breakpoint", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 2, BREAKPOINT, TRAP, 4, 1,
+		  2, 0 },
+		{ "T32 within an instruction", ST_ISA_T32, { 0x2000, 0xf100, 0x0001, 0x4770 }, 8, 4, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 last", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 6, ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 last, by a jump", ST_ISA_T32, { 0x2000, 0x3001, 0x3002, 0x4770 }, 8, 6, 0, NO, 0, 0, 0, 0 },
+		{ "T32 a loop to the second", ST_ISA_T32, { 0x2000, 0x3001, 0x2805, 0xd1fc, 0x4770 }, 10, 0, ANY, TRAP, 2, 1, 2,
+		  0 },
+		{ "T32 call first", ST_ISA_T32, { 0x2000, 0x4798, 0xbf00, 0x4770 }, 8, 2, ANY, TRAP, 2, 1, 2, 0 },
+		/* cmp; it eq; addeq.w; bx lr */
+		{ "T32 IT block", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 2, STRICT, JUMP, 6, 2, 4, 0 },
+		{ "T32 IT, breakpoint", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 2, BREAKPOINT, NO, 0, 0, 0,
+		  0 },
+		{ "T32 in an IT block", ST_ISA_T32, { 0x2800, 0xbf08, 0xf100, 0x0001, 0x4770 }, 10, 4, ANY, TRAP, 4, 1, 4, 1 },
+		{ "T32 in an IT block, 16 bits", ST_ISA_T32, { 0x2800, 0xbf18, 0x3001, 0x4770 }, 8, 4, ANY, TRAP, 2, 1, 2, 2 },
+		{ "T32 first of two in an IT block", ST_ISA_T32, { 0x2800, 0xbf0c, 0x3001, 0x3002, 0x4770 }, 10, 4, ANY, NO, 0,
+		  0, 0, 0 },
+		{ "T32 second of two in an IT block", ST_ISA_T32, { 0x2800, 0xbf0c, 0x3001, 0x3002, 0x4770 }, 10, 6, ANY, TRAP, 2,
+		  1, 2, 2 },
+		/* cmp r0, #1; bhi; tbb [pc, r0]; bytes; movs; bx lr */
+		{ "T32 through a table", ST_ISA_T32, { 0x2801, 0xd804, 0xe8df, 0xf000, 0x0201, 0x3001, 0x3002, 0x4770 }, 16, 12,
+		  ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 a table", ST_ISA_T32, { 0x2801, 0xd804, 0xe8df, 0xf000, 0x0201, 0x3001, 0x3002, 0x4770 }, 16, 8, ANY, NO,
+		  0, 0, 0, 0 },
+		{ "T32 a literal", ST_ISA_T32, { 0x4801, 0x4770, 0xbf00, 0xbf00, 0x2000, 0x3001 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 a literal, zero, behind a call that does not return", ST_ISA_T32,
+		  { 0x4801, 0xf001, 0xf800, 0xbf00, 0x0000, 0x0000 }, 12, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 a Thumb-1 table behind a call", ST_ISA_T32, { 0x2801, 0xd804, 0xf001, 0xf800, 0x0201, 0x3001, 0x3002,
+		  0x4770 }, 16, 8, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 behind a far jump of Thumb-1", ST_ISA_T32, { 0xf000, 0xf802, 0x3001, 0x3001, 0x3002, 0x4770 }, 12, 4, ANY, NO,
+		  0, 0, 0, 0 },
+		{ "T32 where it leads", ST_ISA_T32, { 0xf000, 0xf802, 0x3001, 0x3001, 0x3002, 0x4770 }, 12, 8, ANY, JUMP, 4, 2, 4,
+		  0 },
+		{ "T32 orr r3, #1; bx r3", ST_ISA_T32, { 0x2000, 0x3001, 0xf043, 0x0301, 0x4718 }, 10, 0, 0, NO, 0, 0, 0, 0 },
+		{ "T32 pop {lr}; bx r3", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0xe8bd, 0x4010, 0x4718 }, 12, 2, 0, JUMP, 4, 2, 4,
+		  0 },
+		{ "T32 bx r3", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0x3001, 0x4718 }, 10, 2, ANY, TRAP, 2, 1, 2, 0 },
+		{ "T32 udf", ST_ISA_T32, { 0xb510, 0xde00, 0x3001, 0x3001, 0x4718 }, 10, 2, ANY, NO, 0, 0, 0, 0 },
+		{ "T32 code that is not known", ST_ISA_T32, { 0xb510, 0x3001, 0x3001, 0xba80, 0x4718 }, 10, 2, ANY, NO, 0, 0, 0,
+		  0 },
+	};
+	/* clang-format on */
+	struct st_plan plan;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		int ret = st_arch_plan_at(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size, t[i].size, t[i].offset,
+					  t[i].flags, t[i].isa);
+
+		if (plan.kind == t[i].kind && !ret == (plan.kind != NO) &&
+		    (ret ? plan.why != NULL
+			 : plan.len == t[i].len && plan.insns == t[i].insns && plan.jump == t[i].jump && plan.it == t[i].it)) {
+			passed++;
+			continue;
+		}
+		printf("FAIL: plan of %s: kind %d len %u insns %u jump %u it %u %s\n", t[i].what, plan.kind, plan.len,
+		       plan.insns, plan.jump, plan.it, plan.why ? plan.why : "");
+		failed++;
+	}
+}
+
+/* A branch from another function into what a jump displaces */
+static void sweeps(void)
+{
+	static const struct {
+		uint16_t code[12];
+		bool refused;
+	} t[] = {
+		/* what is, or is not, a branch to the second instruction of the first function, whose end is at 6 */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffb}, true},	 /* b.w */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffa}, false}, /* to the first */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xe7fb}, true},		 /* b.n */
+		{{0x2000, 0x3001, 0x4770, 0xf000, 0xe7fb}, true},		 /* behind what ends with a word */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf000, 0xe7fa}, false}, /* the second half of blx */
+		{{0x2000, 0xe7fe, 0x4770}, false},			 /* its own */
+	};
+	struct st_plan plan, *list = &plan;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		size_t n;
+
+		st_arch_plan(&plan, (const uint8_t *)t[i].code, FUNC, 6, 6, ST_ISA_T32);
+		plan.kind = JUMP;
+		plan.why = NULL;
+		n = st_arch_sweep(&list, 1, (const uint8_t *)t[i].code, FUNC, sizeof(t[i].code));
+		if (n == t[i].refused && (plan.kind == NO) == t[i].refused && !plan.why == !t[i].refused) {
+			passed++;
+			continue;
+		}
+		printf("FAIL: sweep %u: %zu refused\n", i, n);
 		failed++;
 	}
 }
@@ -631,9 +978,18 @@ int main(int argc, char **argv)
 		       noticed <= compared / 4 * 3);
 		return noticed <= compared / 4 * 3;
 	}
+	it_breakpoints(rounds * 10);
 	plans();
+	plans_anywhere();
+	sweeps();
 	jumps();
-	printf("%lu moved instructions compared, %lu of them use their own bytes\n", compared, own);
+	printf("%u rows of the decoding tables hit: %u compared, %u refused\n", rows, rows_hit, rows_refused);
+	if (rows != rows_hit + rows_refused) {
+		printf("FAIL: not every row was hit\n");
+		failed++;
+	}
+	printf("%lu moved instructions compared, %lu of them use their own bytes, %lu by a breakpoint, %lu led where they should; "
+	       "%lu times between two of them\n", compared, own, by_breakpoint, led, between);
 	printf("%lu passed, %lu failed, 0 skipped\n", passed, failed);
 	return failed != 0;
 }

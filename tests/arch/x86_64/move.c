@@ -420,11 +420,10 @@ static size_t done[KINDS], refused[KINDS], runs;
 /* Refusals that the cases made here may meet; any other one is a failure. */
 static bool expected(const char *why, int kind, bool is_far)
 {
-	return strcmp(why, "its first bytes hold a call that returns into them") == 0 ||
-	       (kind == CALL_IND && strstr(why, "below the stack pointer")) ||
+	return strstr(why, "a call would have to move that returns into") != NULL ||
 	       (kind == BACK && strcmp(why, "a loop starts at its first instruction") == 0) ||
 	       (is_far &&
-		strcmp(why, "its stub is too far from data that its first bytes name") == 0);
+		strcmp(why, "its stub is too far from what a moved instruction names") == 0);
 }
 
 static int run_case(int kind, bool is_far)
@@ -474,6 +473,14 @@ static int run_case(int kind, bool is_far)
 		memset(site, 0xcc, plan.len);
 		run_from((unsigned long)copy + map[i], &there);
 		runs++;
+		/* Below its return address a moved call may write: that is the callee's. */
+		if (kind == CALL_IND)
+			for (unsigned int w = 1; w <= 2; w++) {
+				size_t at = here.state.gpr[SP] - 8 * w - (unsigned long)stack;
+
+				memset(here.stack + at, 0, 8);
+				memset(there.stack + at, 0, 8);
+			}
 		if (memcmp(&here, &there, sizeof(here)) == 0)
 			continue;
 		report("the copy did something else", i);
