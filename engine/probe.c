@@ -60,7 +60,7 @@ static struct pool *new_pool(struct st_return_probe *rp)
 
 		one->pool = pool;
 		one->pub.rp = rp;
-		one->pub.data = (unsigned char *)one + stride - data;
+		one->pub.data = data ? (unsigned char *)one + stride - data : NULL;
 	}
 	return pool;
 }
