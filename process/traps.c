@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <agent/breakpoint.h>
@@ -134,16 +135,51 @@ static int fail(struct st_session *s, int ret)
 
 /* ---- in */
 
+/* Is it in a signal handler? When that returns, the mask is the one from before. Not known is yes. */
+static bool in_handler(struct st_session *s, struct st_thread *thread)
+{
+	struct st_range *code;
+	struct st_maps *maps;
+	struct st_regs regs;
+	unsigned long pc;
+	bool yes = true;
+	size_t n = 0;
+
+	if (st_thread_regs(thread, &regs) || st_maps_read(s->proc, &maps, NULL))
+		return true;
+	pc = st_regs_pc(&regs);
+	code = calloc(2 * maps->n + 1, sizeof(*code));
+	for (size_t i = 0; code && i < maps->n; i++) {
+		const struct st_map *map = &maps->map[i];
+
+		if (!(map->prot & PROT_EXEC))
+			continue;
+		/* All but where it stands itself. */
+		if (pc >= map->start && pc < map->end) {
+			code[n++] = (struct st_range){ map->start, pc };
+			code[n++] = (struct st_range){ pc + 1, map->end };
+		} else {
+			code[n++] = (struct st_range){ map->start, map->end };
+		}
+	}
+	if (code)
+		yes = st_scan_interrupted(thread, code, n, NULL) != 0;
+	free(code);
+	st_maps_free(maps);
+	return yes;
+}
+
 /*
  * One thread that has blocked SIGTRAP for longer than the C library ever does is let take it, until the breakpoints are gone: some
  * libraries have threads that block everything. Not if it blocks it for the length of a system call only (ppoll): a handler that
  * comes meanwhile runs with that mask.
  */
-static bool let_take(struct st_session *s, pid_t tid)
+static bool let_take(struct st_session *s, struct st_thread *thread)
 {
+	pid_t tid = st_thread_tid(thread);
 	uint64_t mask, less;
 
-	if (ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) || !(mask & TRAP_BIT))
+	if (in_handler(s, thread) || ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) || !(mask & TRAP_BIT))
 		return false;
 	for (int i = 0; i < ST_MASKED_MAX; i++) {
 		struct st_ctl_mask *m = &s->ctl->masked[i];
@@ -183,7 +219,7 @@ static void look_at_masks(struct st_session *s, struct st_stop *stop, bool patie
 
 		if (!read_status(s, tid, &st))
 			continue;
-		if ((st.blocked & TRAP_BIT) && (patient || !let_take(s, tid))) {
+		if ((st.blocked & TRAP_BIT) && (patient || !let_take(s, st_stop_thread(stop, i)))) {
 			s->no_traps = "only a breakpoint fits, and a thread blocks SIGTRAP, under which one would end the process";
 			s->traps_busy = true;
 		}
@@ -399,6 +435,34 @@ int st_traps_begin(struct st_session *s)
 
 /* ---- out */
 
+/*
+ * Is a thread whose mask was changed on its way through the handler? It takes the mask with it from before. The way ends in the agent,
+ * or in what the kernel has for that.
+ */
+static bool somebody_returns(struct st_session *s, struct st_stop *stop)
+{
+	struct st_range way[8];
+	struct st_maps *maps;
+	bool found = false;
+	size_t n = 0;
+
+	if (st_maps_read(s->proc, &maps, NULL))
+		return true;
+	for (size_t i = 0; i < maps->n && n < sizeof(way) / sizeof(way[0]); i++) {
+		const struct st_map *map = &maps->map[i];
+
+		if (!strcmp(map->path, "[vdso]") || !strcmp(map->path, "[sigpage]") ||
+		    (s->ctl->trap_handler >= map->start && s->ctl->trap_handler < map->end))
+			way[n++] = (struct st_range){ map->start, map->end };
+	}
+	st_maps_free(maps);
+	for (int i = 0; i < ST_MASKED_MAX && !found; i++)
+		for (size_t k = 0; s->ctl->masked[i].tid && k < st_stop_count(stop) && !found; k++)
+			found = st_thread_tid(st_stop_thread(stop, k)) == (pid_t)s->ctl->masked[i].tid &&
+				st_scan_interrupted(st_stop_thread(stop, k), way, n, NULL);
+	return found;
+}
+
 /* A thread that has run into a breakpoint and not come to the handler yet, or that is changing the action just now. */
 static bool somebody_needs_it(struct st_session *s, struct st_stop *stop)
 {
@@ -408,7 +472,7 @@ static bool somebody_needs_it(struct st_session *s, struct st_stop *stop)
 	for (size_t i = 0; i < st_stop_count(stop); i++)
 		if (read_status(s, st_thread_tid(st_stop_thread(stop, i)), &st) && (st.pending & ~st.blocked & TRAP_BIT))
 			return true;
-	return st_mem_read(s->proc, s->ctl->trap_state, &trap, sizeof(trap)) || trap.changing;
+	return st_mem_read(s->proc, s->ctl->trap_state, &trap, sizeof(trap)) || trap.changing || somebody_returns(s, stop);
 }
 
 static int take_out(struct st_session *s, struct st_remote *r)
