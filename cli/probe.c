@@ -164,6 +164,14 @@ static void open_executed(struct run *r, struct st_hold *hold)
 		st_hold_drop(hold);
 }
 
+static void set_busy(struct run *r, bool busy)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->ntargets; i++)
+		st_target_busy(r->targets[i], busy);
+}
+
 /* What processes have to tell. Returns true when somebody had. */
 static bool read_letters(struct run *r)
 {
@@ -177,6 +185,7 @@ static bool read_letters(struct run *r)
 
 		if (letter == ST_LETTER_NONE)
 			continue;
+		set_busy(r, true);
 		if (letter == ST_LETTER_LOOK) {
 			st_follow_forget(&r->executing, st_target_pid(r->targets[i]));
 			st_target_look(r->targets[i], tell, NULL);
@@ -187,9 +196,12 @@ static bool read_letters(struct run *r)
 		any = true;
 	}
 	while (st_follow_next(&r->executing, &hold)) {
+		set_busy(r, true);
 		open_executed(r, &hold);
 		any = true;
 	}
+	if (any)
+		set_busy(r, false);
 	return any;
 }
 
