@@ -111,6 +111,7 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	}
 	r->lost += st_target_lost(t);
 	r->missed += st_target_missed(t);
+	st_follow_forget(&r->executing, st_target_pid(t));
 	ret = st_target_close(t, err);
 	if (ret)
 		*status = cli_failed(ret, "probe: %s", err);
@@ -167,6 +168,14 @@ static void open_executed(struct run *r, struct st_hold *hold)
 		st_hold_drop(hold);
 }
 
+static void set_busy(struct run *r, bool busy)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->ntargets; i++)
+		st_target_busy(r->targets[i], busy);
+}
+
 /* What processes have to tell. Returns true when somebody had. */
 static bool read_letters(struct run *r)
 {
@@ -180,17 +189,23 @@ static bool read_letters(struct run *r)
 
 		if (letter == ST_LETTER_NONE)
 			continue;
-		if (letter == ST_LETTER_LOOK)
+		set_busy(r, true);
+		if (letter == ST_LETTER_LOOK) {
+			st_follow_forget(&r->executing, st_target_pid(r->targets[i]));
 			st_target_look(r->targets[i], tell, NULL);
-		else
+		} else if (tid) {
 			st_follow_add(&r->executing, tid);
+		}
 		st_target_answer(r->targets[i]);
 		any = true;
 	}
 	while (st_follow_next(&r->executing, &hold)) {
+		set_busy(r, true);
 		open_executed(r, &hold);
 		any = true;
 	}
+	if (any)
+		set_busy(r, false);
 	return any;
 }
 
@@ -317,12 +332,14 @@ static int start(struct run *r, const sigset_t *mask)
 	return status;
 }
 
-/* Its end, if it has ended: without us it would have gone its own way. */
+/* Its end, if it has ended; @wait: it is about to, or runs on unprobed, until a signal comes. */
 static void end_command(struct run *r, bool wait)
 {
-	int status;
+	int status, got = 0;
 
-	if (!r->child || waitpid(r->child, &status, wait ? 0 : WNOHANG) != r->child)
+	while (r->child && !(got = waitpid(r->child, &status, WNOHANG)) && wait && !cli_signal_pending())
+		poll(NULL, 0, IDLE_MS);
+	if (!r->child || got != r->child)
 		return;
 	if (WIFSIGNALED(status))
 		cli_say("probe: %s was ended by signal %d (%s)", r->command[0], WTERMSIG(status), strsignal(WTERMSIG(status)));

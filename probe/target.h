@@ -57,7 +57,7 @@ bool st_target_waits(const struct st_target *target, unsigned int i);
 enum st_letter {
 	ST_LETTER_NONE,
 	ST_LETTER_LOOK,		/* objects have come or gone: st_target_look() */
-	ST_LETTER_PROGRAM,	/* thread *tid is about to execute a program */
+	ST_LETTER_PROGRAM,	/* thread *tid is about to execute a program; 0: it can't be found */
 };
 
 /*
@@ -66,6 +66,9 @@ enum st_letter {
  */
 enum st_letter st_target_letter(struct st_target *target, int *tid);
 void st_target_answer(struct st_target *target);
+
+/* Threads wait longer for a tool that is at work, whatever on. */
+void st_target_busy(struct st_target *target, bool busy);
 
 /* Arms probes in objects that have come, and forgets those that have gone. What is to be said is given to @tell. */
 void st_target_look(struct st_target *target, void (*tell)(void *ctx, const char *sentence), void *ctx);

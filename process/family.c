@@ -31,16 +31,20 @@ static bool holds(struct st_session *s, const struct st_ctl_site *c)
 /* Does the site's record speak of what is there? @objs: read when first needed. */
 static bool belongs(struct st_session *s, const struct st_ctl_site *c, struct st_objects **objs)
 {
-	uint8_t file[1];
+	uint8_t file[ST_DISPLACED_MAX];
 	struct st_object *obj;
+	unsigned int i, len = 1;
 
 	if (holds(s, c))
 		return true;
 	/* Changed by somebody else, or in the bytes of another site, if its file still says what the record says. */
 	if (!*objs && st_objects_read(s->proc, objs, NULL))
 		return true;
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && st_form_len(&c->form[i]) > len)
+			len = st_form_len(&c->form[i]);
 	obj = st_objects_find(*objs, c->addr);
-	return obj && (st_object_bytes(obj, c->addr, file, sizeof(file)) || file[0] == c->orig[0]);
+	return obj && (st_object_bytes(obj, c->addr, file, len) || !memcmp(file, c->orig, len));
 }
 
 int st_session_forget(struct st_session *s)
@@ -110,6 +114,68 @@ static bool maps_file(int pid, const char *inode)
 	}
 	free(line);
 	fclose(f);
+	return found;
+}
+
+/* The thread's id as its own process sees it, where that is in a PID namespace. */
+static int id_inside(int pid, int tid)
+{
+	char path[64], *line = NULL, *last;
+	size_t room = 0;
+	int id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (getline(&line, &room, f) > 0) {
+		if (strncmp(line, "NSpid:", 6))
+			continue;
+		last = strrchr(line, '\t');
+		id = last ? atoi(last) : -1;
+		break;
+	}
+	free(line);
+	fclose(f);
+	return id;
+}
+
+static int find_inside(int pid, int tid)
+{
+	int found = 0;
+	struct dirent *d;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !found && (d = readdir(dir)))
+		if (atoi(d->d_name) > 0 && id_inside(pid, atoi(d->d_name)) == tid)
+			found = atoi(d->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int st_session_thread(struct st_session *s, int tid)
+{
+	int found = 0, *pids;
+	char inode[32];
+	struct stat st;
+	size_t i, n;
+
+	if (fstat(s->fd, &st))
+		return 0;
+	snprintf(inode, sizeof(inode), " %lu ", (unsigned long)st.st_ino);
+	/* Nearly always the number means the same to us. */
+	if (maps_file(tid, inode) && id_inside(tid, tid) == tid)
+		return tid;
+	found = find_inside(s->pid, tid);
+	pids = found ? NULL : st_session_sharers(s, &n);
+	for (i = 0; pids && i < n && !found; i++)
+		found = find_inside(pids[i], tid);
+	free(pids);
 	return found;
 }
 
