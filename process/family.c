@@ -31,16 +31,20 @@ static bool holds(struct st_session *s, const struct st_ctl_site *c)
 /* Does the site's record speak of what is there? @objs: read when first needed. */
 static bool belongs(struct st_session *s, const struct st_ctl_site *c, struct st_objects **objs)
 {
-	uint8_t file[1];
+	uint8_t file[ST_DISPLACED_MAX];
 	struct st_object *obj;
+	unsigned int i, len = 1;
 
 	if (holds(s, c))
 		return true;
 	/* Changed by somebody else, or in the bytes of another site, if its file still says what the record says. */
 	if (!*objs && st_objects_read(s->proc, objs, NULL))
 		return true;
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && st_form_len(&c->form[i]) > len)
+			len = st_form_len(&c->form[i]);
 	obj = st_objects_find(*objs, c->addr);
-	return obj && (st_object_bytes(obj, c->addr, file, sizeof(file)) || file[0] == c->orig[0]);
+	return obj && (st_object_bytes(obj, c->addr, file, len) || !memcmp(file, c->orig, len));
 }
 
 int st_session_forget(struct st_session *s)
@@ -69,11 +73,13 @@ int st_session_forget(struct st_session *s)
 int st_session_settle(struct st_session *s)
 {
 	uint32_t used = st_sites_used(s), i, *site;
+	bool traps = false;
 	size_t n = 0;
 	int ret = st_session_lock(s);
 
 	if (ret)
 		return ret;
+	st_session_begin_change(s);
 	site = calloc(used + 1, sizeof(*site));
 	if (!site)
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
@@ -81,11 +87,19 @@ int st_session_settle(struct st_session *s)
 		struct st_ctl_site *c = &s->ctl->site[i];
 
 		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
-		if (c->state != ST_SITE_FREE && holds(s, c))
+		if (c->state != ST_SITE_FREE && holds(s, c)) {
 			site[n++] = i;
+			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && c->list[0]);
+		}
 	}
+	/* It may have been forked before its parent had breakpoints, and have no handler for them. */
+	if (!ret && traps)
+		ret = st_traps_begin(s) ?: s->no_traps ? st_session_fail(s, -EBUSY, "%s", s->no_traps) : 0;
 	if (!ret && n)
 		ret = st_sites_settle(s, site, n) ?: st_session_grace(s);
+	if (!ret && !traps)
+		st_traps_end(s, false);
+	st_session_forget_objects(s);
 	free(site);
 	st_session_unlock(s);
 	return ret;
