@@ -198,7 +198,7 @@ struct st_ctl {
 	uint64_t ready;		/* 1 when the agent is complete and may be used */
 	/* of the agent's image in the target */
 	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
-	uint64_t ret, return_enter, returns_list;
+	uint64_t ret, return_enter, returns_list, unwind_hook;
 	uint64_t trap_handler, trap_restorer, trap_state, trap_sigaction, trap_sigmask;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */

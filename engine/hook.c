@@ -392,34 +392,37 @@ static unsigned long needs_of_list(const struct st_record *r, struct st_hook *co
 	return need;
 }
 
-/* A list with one more hook (add) or one fewer; @last is at the end, if not NULL. NULL: no memory. */
-static struct st_hook_list *new_list(struct st_hook_list *old, const struct st_hook *last, struct st_hook *hook, bool add)
+/*
+ * A list with one more hook (add) or one fewer; @hook NULL: neither. @enter, if not NULL, is the hook for returns, which is at
+ * the end if @returns and nowhere else. NULL: no memory.
+ */
+static struct st_hook_list *new_list(struct st_hook_list *old, struct st_hook *enter, bool returns, struct st_hook *hook, bool add)
 {
-	unsigned int n = 0, out = 0;
-	struct st_hook_list *list;
 	struct st_hook *only = NULL;
+	struct st_hook_list *list;
+	unsigned int n = 0, out = 0;
 
 	for (struct st_hook **h = old->hook; *h; h++)
-		if (*h != last && (add || *h != hook))
+		if (*h != enter && *h != hook)
 			n++, only = *h;
 	if (add)
 		n++, only = hook;
-	if (!n && !last)
+	if (!n && !returns)
 		return &st_no_hooks;
-	if (n == 1 && !last)
-		return alone(only);
 	if (!n)
-		return (struct st_hook_list *)&((struct st_record_return *)last->data)->alone;
+		return (struct st_hook_list *)&((struct st_record_return *)enter->data)->alone;
+	if (n == 1 && !returns)
+		return alone(only);
 	list = malloc((n + 2) * sizeof(list->hook[0]));
 	if (!list)
 		return NULL;
 	for (struct st_hook **h = old->hook; *h; h++)
-		if (*h != last && (add || *h != hook))
+		if (*h != enter && *h != hook)
 			list->hook[out++] = *h;
 	if (add)
 		list->hook[out++] = hook;
-	if (last)
-		list->hook[out++] = (struct st_hook *)last;
+	if (returns)
+		list->hook[out++] = enter;
 	list->hook[out] = NULL;
 	return list;
 }
@@ -463,7 +466,8 @@ static int replace_list(struct st_record *r, struct st_hook_list **where, struct
 
 static int change_entry(struct st_record *r, struct st_hook *hook, bool add, bool returns)
 {
-	return replace_list(r, &r->site.hooks, new_list(plain(r->site.hooks), returns ? &r->ret->ret.hook : NULL, hook, add));
+	return replace_list(r, &r->site.hooks,
+			    new_list(plain(r->site.hooks), r->ret ? &r->ret->ret.hook : NULL, returns, hook, add));
 }
 
 static int change_returns(struct st_record *r, struct st_hook *hook, bool add)
@@ -482,15 +486,15 @@ static int change_returns(struct st_record *r, struct st_hook *hook, bool add)
 	if (add) {
 		if (needs_of(hook) || !(hook->flags & ST_HOOK_GENERAL_REGS))
 			ret->hook.flags &= ~ST_HOOK_GENERAL_REGS;
-		err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, hook, true));
+		err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, true));
 		if (!err)
 			err = change_entry(r, NULL, false, true);
 		if (err && plain(ret->hooks)->hook[0])
-			replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, hook, false));
+			replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, false));
 	} else {
 		err = r->returns == 1 ? change_entry(r, NULL, false, false) : 0;
 		if (!err)
-			err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, hook, false));
+			err = replace_list(r, &ret->hooks, new_list(plain(ret->hooks), NULL, false, hook, false));
 	}
 	if (!err)
 		r->returns += add ? 1 : -1;

@@ -11,12 +11,20 @@
 #define ST_ENGINE_UNWIND_H
 
 #include <stdbool.h>
+#include <sidetrack/hook.h>
 
 /*
  * Is @pc, as unwinders ask for it, an `after` for which a return is pending? Then what describes it, else NULL: x86-64 and AArch64
  * an FDE, for any address (`func` of struct dwarf_eh_bases may be @pc); ARM an entry of an index table. General registers only.
  */
 const void *st_unwind_find(unsigned long pc) __attribute__((visibility("hidden")));
+
+/*
+ * For _Unwind_Find_FDE(pc, bases), by which libgcc's unwinder finds descriptions: answers in its place for our addresses. The hook may
+ * change pc (ST_HOOK_IPMODIFY). Not on ARM.
+ */
+void st_unwind_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+	__attribute__((visibility("hidden")));
 
 /*
  * st_unwind_prepare() - in a process that links us: before the first return probe

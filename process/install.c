@@ -224,7 +224,9 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
 
 	if (!ret) {
 		begin_change(s);
-		ret = do_hook(s, st_session_address(s, hook), fn, n, flags);
+		ret = flags & ST_SESSION_RETURN ? st_session_unwinders(s) : 0;
+		if (!ret)
+			ret = do_hook(s, st_session_address(s, hook), fn, n, flags);
 		st_session_forget_objects(s);
 		if (ret <= 0)
 			st_traps_end(s, false);

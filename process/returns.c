@@ -278,3 +278,43 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop)
 	free(u.change);
 	return ret;
 }
+
+/* Its place among ctl->internal. */
+#define INTERNAL_UNWIND 2
+
+int st_session_unwinders(struct st_session *s)
+{
+	struct st_objects *objs;
+	struct st_fn *fn;
+	size_t n = 0;
+	int ret;
+
+	if (!s->ctl->unwind_hook)
+		return 0;
+	ret = st_session_objects(s, &objs);
+	if (ret)
+		return ret;
+	fn = calloc(objs->n + 1, sizeof(*fn));
+	if (!fn)
+		return st_session_fail(s, -ENOMEM, "out of memory");
+	/* libgcc's own, and those of programs that are linked with it statically. */
+	for (size_t i = 0; i < objs->n; i++) {
+		const struct st_func *f;
+		struct st_symbol sym;
+
+		if (objs->object[i].flags & ST_OBJECT_VDSO || st_object_symbol(&objs->object[i], "_Unwind_Find_FDE", NULL, &sym))
+			continue;
+		f = st_object_function_at(&objs->object[i], sym.addr);
+		if (f && f->addr == sym.addr)
+			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa,
+						  .name = f->name };
+	}
+	ret = n ? st_session_hook_internal(s, INTERNAL_UNWIND, s->ctl->unwind_hook, fn, n) : 0;
+	for (size_t i = 0; i < n && ret >= 0; i++)
+		if (fn[i].why)
+			ret = st_session_fail(s, -ENOTSUP,
+					      "returns can't be followed: exceptions could not pass, as _Unwind_Find_FDE can't be hooked: %s",
+					      fn[i].why);
+	free(fn);
+	return ret < 0 ? ret : 0;
+}

@@ -366,6 +366,7 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	optional_symbol(&l, "st_return", &ctl->ret);
 	optional_symbol(&l, "st_return_enter", &ctl->return_enter);
 	optional_symbol(&l, "st_returns_list", &ctl->returns_list);
+	optional_symbol(&l, "st_unwind_hook", &ctl->unwind_hook);
 	ret = st_mem_write(s->proc, var, &self, sizeof(self)) ?:
 	      st_mem_write(s->proc, quiet, &no_syscalls, sizeof(no_syscalls));
 	if (ret)

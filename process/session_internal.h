@@ -82,6 +82,11 @@ void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int 
  * lead to stubs. All or none: 0, or -EBUSY (which thread, what), -EFAULT.
  */
 int st_session_unplant(struct st_session *s, struct st_stop *stop);
+/*
+ * Before a return probe: unwinders that the process has will find their way through pending returns. 0, or -ENOTSUP: one of them can't be
+ * hooked; an exception would end the process.
+ */
+int st_session_unwinders(struct st_session *s);
 
 static inline void st_nap_ms(long ms)
 {

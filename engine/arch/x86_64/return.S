@@ -15,8 +15,8 @@
 #include "frame.h"
 
 	.text
-	.globl	st_return
-	.hidden	st_return, st_return_run, st_returns, st_threads
+	.globl	st_return, st_return_ret
+	.hidden	st_return, st_return_ret, st_return_run, st_returns, st_threads
 	.type	st_return, @function
 	.balign	64
 st_return:
@@ -157,6 +157,7 @@ st_return:
 	.cfi_restore r15
 	lea	ST_FRAME(%rsp), %rsp
 	.cfi_def_cfa_offset 8
+st_return_ret:
 	ret
 
 	.cfi_restore_state
