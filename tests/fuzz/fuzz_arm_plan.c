@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer: the planner and mover of A32 and T32 on any bytes. Nothing may read outside the bytes given or write outside
- * the buffer (AddressSanitizer), and what they return must be what their header promises.
+ * libFuzzer: the planner and mover of A32 and T32 on any bytes. Nothing may read outside the bytes
+ *given or write outside the buffer (AddressSanitizer), and what they return must be what their
+ *header promises.
  *
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Iinclude \
  *		tests/fuzz/fuzz_arm_plan.c engine/arch/arm/relocate.c engine/arch/arm/walk.c \
@@ -23,7 +24,8 @@ static void check_stub(struct st_plan *plan, unsigned long at)
 {
 	bool thumb = plan->isa == ST_ISA_T32;
 	uint8_t *buf = malloc(ST_STUB_MAX), *jump = malloc(plan->jump);
-	struct st_stub stub = {.buf = buf, .at = at & 0xfffffff0ul, .site = 1, .entry = 2, .ret = 4};
+	struct st_stub stub = {
+		.buf = buf, .at = at & 0xfffffff0ul, .site = 1, .entry = 2, .ret = 4};
 	int ret;
 
 	require(buf && jump);
@@ -41,13 +43,14 @@ static void check_stub(struct st_plan *plan, unsigned long at)
 	free(jump);
 }
 
-static void check_plan(const struct st_plan *plan, const uint8_t *code, size_t size, size_t room, size_t offset,
-		       unsigned int flags)
+static void check_plan(const struct st_plan *plan, const uint8_t *code, size_t size, size_t room,
+		       size_t offset, unsigned int flags)
 {
 	bool block = plan->isa == ST_ISA_T32 && plan->insns > 1 && plan->orig[1] == 0xbf;
 	unsigned int i;
 
-	require(plan->kind == ST_KIND_NOP || plan->kind == ST_KIND_MOVE || plan->kind == ST_KIND_BREAKPOINT);
+	require(plan->kind == ST_KIND_NOP || plan->kind == ST_KIND_MOVE ||
+		plan->kind == ST_KIND_BREAKPOINT);
 	require(plan->addr == plan->func + offset && plan->inside == (offset != 0));
 	require(plan->jump && plan->jump <= plan->len && plan->len <= ST_DISPLACED_MAX);
 	require(offset + plan->len <= (size > room ? size : room));
@@ -95,7 +98,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int err;
 
 		memset(&plan, 0xa5, sizeof(plan));
-		err = st_arch_plan_at(&plan, code, func, fn_size, room, flags & 1 ? offset : data[7] & 1 ? 0 : offset, flags, isa);
+		err = st_arch_plan_at(&plan, code, func, fn_size, room,
+				      flags & 1	    ? offset
+				      : data[7] & 1 ? 0
+						    : offset,
+				      flags, isa);
 		if (err) {
 			require(err == -ENOTSUP && plan.kind == ST_KIND_NO && plan.why);
 			continue;

@@ -85,7 +85,8 @@ enum arm_flow {
  * @call: it sets lr to the address behind it
  * @to: where a branch or call leads, with Thumb bit
  * @copied: it was moved as it is
- * @refers: it names an address, @literal, by its distance, and reads @reads bytes there; 0: it only takes the address
+ * @refers: it names an address, @literal, by its distance, and reads @reads bytes there; 0: it only
+ * takes the address
  * @opens, @stores_exclusive, @closes: a load-exclusive, a store-exclusive, CLREX
  */
 struct arm_insn {
@@ -113,11 +114,13 @@ struct arm_insn {
  */
 const char *arm_move(struct arm_code *c, struct arm_insn *insn);
 
-/* The instruction at @code, of which there are @room bytes: bits, size, address. False if it does not end there. */
+/* The instruction at @code, of which there are @room bytes: bits, size, address. False if it does
+ * not end there. */
 bool arm_fetch(struct arm_insn *insn, const uint8_t *code, size_t room, uint32_t addr, bool thumb);
 
 /*
- * Where the halfwords at @code lead, if they are a branch or a call of T32 to T32, without Thumb bit; 0 if they are none. For looking at many of them quickly.
+ * Where the halfwords at @code lead, if they are a branch or a call of T32 to T32, without Thumb
+ * bit; 0 if they are none. For looking at many of them quickly.
  */
 uint32_t arm_t32_leads(const uint8_t *code, size_t room, uint32_t addr);
 
@@ -127,7 +130,8 @@ static inline unsigned int arm_it_length(uint32_t it)
 	return it & 1 ? 4 : it & 2 ? 3 : it & 4 ? 2 : 1;
 }
 
-/* The condition of the instruction number @n, from 0, of the block that the IT instruction @it makes. */
+/* The condition of the instruction number @n, from 0, of the block that the IT instruction @it
+ * makes. */
 static inline unsigned int arm_it_cond(uint32_t it, unsigned int n)
 {
 	return (it >> 4 & 14) | (it >> (4 - n) & 1);
@@ -135,7 +139,8 @@ static inline unsigned int arm_it_cond(uint32_t it, unsigned int n)
 
 /* ---- what of a function is instructions (walk.c) ---- */
 
-/* Longest function, in bytes, that is looked into. It decides how much stack a walk takes: 5/16 of it. */
+/* Longest function, in bytes, that is looked into. It decides how much stack a walk takes: 5/16 of
+ * it. */
 #ifndef ARM_WALK_MAX
 #define ARM_WALK_MAX 0x10000
 #endif
@@ -171,10 +176,12 @@ void arm_walk(struct arm_walk *w, const uint8_t *code, uint32_t func, size_t siz
 bool arm_walk_insn(const struct arm_walk *w, uint32_t off);
 
 /*
- * Decodes the instruction at @off, which must be one. Returns the condition it has by an IT block and in @left how many
- * instructions of that block there are from here on, itself included; 0 when it is in none.
+ * Decodes the instruction at @off, which must be one. Returns the condition it has by an IT block
+ * and in @left how many instructions of that block there are from here on, itself included; 0 when
+ * it is in none.
  */
-unsigned int arm_walk_decode(const struct arm_walk *w, uint32_t off, struct arm_insn *insn, unsigned int *left);
+unsigned int arm_walk_decode(const struct arm_walk *w, uint32_t off, struct arm_insn *insn,
+			     unsigned int *left);
 
 /* Might control come to @off other than from the instruction before? The reason, or NULL. */
 const char *arm_walk_leads(const struct arm_walk *w, uint32_t off);
@@ -183,6 +190,7 @@ const char *arm_walk_leads(const struct arm_walk *w, uint32_t off);
 bool arm_walk_exclusive(const struct arm_walk *w, uint32_t off);
 
 /* st_arch_plan_at() for many places of one function */
-int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset, unsigned int flags);
+int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset,
+		    unsigned int flags);
 
 #endif

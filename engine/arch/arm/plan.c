@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Looks at a place in an A32 or T32 function and says how it can be hooked: by a jump, by a breakpoint, or not, and why
- * not. What it can't be sure of is refused.
+ * Looks at a place in an A32 or T32 function and says how it can be hooked: by a jump, by a
+ * breakpoint, or not, and why not. What it can't be sure of is refused.
  */
 #include <errno.h>
 #include "arm.h"
@@ -9,7 +9,7 @@
 #define A32_NOP 0xe320f000u	/* the hint, which is the NOP of the list in DDI0406C A3.5.4 */
 #define A32_NOP_MOV 0xe1a00000u /* mov r0, r0: not on that list */
 #define T32_JUMP 4		/* bytes of B.W */
-#define WINDOW 32		/* how many bytes before an instruction are looked at to tell what it is */
+#define WINDOW 32 /* how many bytes before an instruction are looked at to tell what it is */
 
 /* What is looked at: @code is the place's, @size and @room count from there. */
 struct place {
@@ -17,8 +17,9 @@ struct place {
 	size_t size, room;
 	uint32_t offset;
 	unsigned int flags;
-	const struct arm_walk *walk;	/* NULL: not needed, for an entry */
-	unsigned int cc, left;		/* of an IT block: the condition, and how many of it from here on; 0 */
+	const struct arm_walk *walk; /* NULL: not needed, for an entry */
+	unsigned int cc,
+		left; /* of an IT block: the condition, and how many of it from here on; 0 */
 };
 
 static int refuse(struct st_plan *plan, const char *why)
@@ -29,9 +30,9 @@ static int refuse(struct st_plan *plan, const char *why)
 }
 
 /*
- * Is there a jump at @at to an address that was computed or read from a table of addresses? "bx rN" is one behind an
- * addition to rN, or if its Thumb bit was set shortly before (a label's address has none), and otherwise a tail call. TBB
- * and TBH lead forward only; so do returns lead out.
+ * Is there a jump at @at to an address that was computed or read from a table of addresses? "bx rN"
+ * is one behind an addition to rN, or if its Thumb bit was set shortly before (a label's address
+ * has none), and otherwise a tail call. TBB and TBH lead forward only; so do returns lead out.
  */
 static bool t32_computes(const uint8_t *code, size_t size, uint32_t at)
 {
@@ -48,29 +49,34 @@ static bool t32_computes(const uint8_t *code, size_t size, uint32_t at)
 			uint16_t b = arm_read16(code + p);
 
 			/* add rM, any; adds rM, any, any */
-			if (p + 2 == at && (((b & 0xff00) == 0x4400 && ((b & 7u) | (b >> 4 & 8u)) == m) ||
-					    ((b & 0xfe00) == 0x1800 && (b & 7u) == m)))
+			if (p + 2 == at &&
+			    (((b & 0xff00) == 0x4400 && ((b & 7u) | (b >> 4 & 8u)) == m) ||
+			     ((b & 0xfe00) == 0x1800 && (b & 7u) == m)))
 				return true;
 			/* orr.w rM, any, #1 */
-			if ((b & 0xfff0) == 0xf040 && p + 4 <= at && arm_read16(code + p + 2) == (m << 8 | 1))
+			if ((b & 0xfff0) == 0xf040 && p + 4 <= at &&
+			    arm_read16(code + p + 2) == (m << 8 | 1))
 				return true;
 		}
 		return false;
 	}
 	/* ldr pc, [rN, rM, lsl #n] */
-	return (h & 0xfff0) == 0xf850 && at + 4 <= size && (arm_read16(code + at + 2) & 0xffc0) == 0xf000;
+	return (h & 0xfff0) == 0xf850 && at + 4 <= size &&
+	       (arm_read16(code + at + 2) & 0xffc0) == 0xf000;
 }
 
 /*
- * May a branch in the function lead to the second instruction of its entry, at @to? Each halfword is taken for an
- * instruction: what only looks like a branch is found to be none by a walk, later.
+ * May a branch in the function lead to the second instruction of its entry, at @to? Each halfword
+ * is taken for an instruction: what only looks like a branch is found to be none by a walk, later.
  */
-static const char *t32_branched_to(const struct st_plan *plan, const uint8_t *code, size_t size, uint32_t to)
+static const char *t32_branched_to(const struct st_plan *plan, const uint8_t *code, size_t size,
+				   uint32_t to)
 {
 	uint32_t at;
 
 	for (at = 0; at + 2 <= size; at += 2) {
-		if (arm_t32_leads(code + at, size - at, (uint32_t)plan->addr + at) == ((uint32_t)plan->addr + to))
+		if (arm_t32_leads(code + at, size - at, (uint32_t)plan->addr + at) ==
+		    ((uint32_t)plan->addr + to))
 			return "a branch leads to its second instruction";
 		if (t32_computes(code, size, at))
 			return "a computed jump might lead to its second instruction";
@@ -78,7 +84,8 @@ static const char *t32_branched_to(const struct st_plan *plan, const uint8_t *co
 	return NULL;
 }
 
-static void displace(struct st_plan *plan, const struct place *at, unsigned int off, const struct arm_insn *insn)
+static void displace(struct st_plan *plan, const struct place *at, unsigned int off,
+		     const struct arm_insn *insn)
 {
 	plan->offs[plan->insns++] = (uint8_t)off;
 	plan->falls = insn->falls;
@@ -114,7 +121,8 @@ static const char *a32_site(struct st_plan *plan, const struct place *at, bool b
 	bool nop;
 
 	start_over(plan);
-	if (!arm_fetch(&insn, at->code, at->size < at->room ? at->size : at->room, (uint32_t)plan->addr, false))
+	if (!arm_fetch(&insn, at->code, at->size < at->room ? at->size : at->room,
+		       (uint32_t)plan->addr, false))
 		return "the function is shorter than an instruction";
 	arm_begin(&c, NULL, insn.addr, false);
 	why = arm_move(&c, &insn);
@@ -125,16 +133,20 @@ static const char *a32_site(struct st_plan *plan, const struct place *at, bool b
 	nop = insn.bits == A32_NOP || insn.bits == A32_NOP_MOV;
 	plan->kind = breakpoint ? ST_KIND_BREAKPOINT : nop ? ST_KIND_NOP : ST_KIND_MOVE;
 	/*
-	 * DDI0406C A3.5.4: a B, BL, NOP or SVC may be changed into another of them while other cores run it. Of these only
-	 * the unconditional ones are counted here; UDF, which the breakpoint is, is none of them.
+	 * DDI0406C A3.5.4: a B, BL, NOP or SVC may be changed into another of them while other
+	 * cores run it. Of these only the unconditional ones are counted here; UDF, which the
+	 * breakpoint is, is none of them.
 	 */
-	plan->live = !breakpoint && (insn.bits == A32_NOP || (insn.bits & 0xfe000000) == 0xea000000 ||
-				     (insn.bits & 0xff000000) == 0xef000000);
+	plan->live =
+		!breakpoint && (insn.bits == A32_NOP || (insn.bits & 0xfe000000) == 0xea000000 ||
+				(insn.bits & 0xff000000) == 0xef000000);
 	return NULL;
 }
 
-/* An entry that looks as if something led into it: is that so? Apart, because of the stack that a walk takes. */
-static __attribute__((noinline)) bool walk_clears(const struct st_plan *plan, const uint8_t *code, size_t size)
+/* An entry that looks as if something led into it: is that so? Apart, because of the stack that a
+ * walk takes. */
+static __attribute__((noinline)) bool walk_clears(const struct st_plan *plan, const uint8_t *code,
+						  size_t size)
 {
 	struct arm_walk w;
 
@@ -167,7 +179,8 @@ static const char *t32_jump(struct st_plan *plan, const struct place *at)
 		 * Behind a return may be anything, but for padding behind the end, and behind "bx
 		 * pc", which goes on at the next word.
 		 */
-		if (!plan->falls && at->room >= T32_JUMP && (off == at->size || arm_read16(at->code) == T16_BX_PC)) {
+		if (!plan->falls && at->room >= T32_JUMP &&
+		    (off == at->size || arm_read16(at->code) == T16_BX_PC)) {
 			for (; off < T32_JUMP; off++)
 				plan->orig[off] = at->code[off];
 			plan->len = T32_JUMP;
@@ -177,7 +190,8 @@ static const char *t32_jump(struct st_plan *plan, const struct place *at)
 			return "what follows its first instruction may be data";
 		if (off + 2 > at->size)
 			return "the function is shorter than a jump";
-		if (!arm_fetch(&insn, at->code + off, at->size - off, (uint32_t)plan->addr + off, true))
+		if (!arm_fetch(&insn, at->code + off, at->size - off, (uint32_t)plan->addr + off,
+			       true))
 			return "the function ends within an instruction";
 		if (plan->insns == ST_INSNS_MAX || off + insn.size > ST_DISPLACED_MAX)
 			return "an IT block that is too long";
@@ -209,8 +223,9 @@ static const char *t32_jump(struct st_plan *plan, const struct place *at)
 }
 
 /*
- * The trap is a halfword, which no store can tear and which always traps. Within an IT block it is as long as the
- * instruction: if its condition fails, a CPU may go on behind the trap (DDI0406C A2.9).
+ * The trap is a halfword, which no store can tear and which always traps. Within an IT block it is
+ * as long as the instruction: if its condition fails, a CPU may go on behind the trap (DDI0406C
+ * A2.9).
  */
 static const char *t32_breakpoint(struct st_plan *plan, const struct place *at)
 {
@@ -251,8 +266,8 @@ static const char *site(struct st_plan *plan, const struct place *at)
 	return thumb ? t32_breakpoint(plan, at) : a32_site(plan, at, true);
 }
 
-static void begin(struct st_plan *plan, struct place *at, const uint8_t *code, unsigned long func, size_t size,
-		  size_t room, size_t offset, unsigned int flags, enum st_isa isa)
+static void begin(struct st_plan *plan, struct place *at, const uint8_t *code, unsigned long func,
+		  size_t size, size_t room, size_t offset, unsigned int flags, enum st_isa isa)
 {
 	plan->func = func;
 	plan->addr = func + offset;
@@ -280,25 +295,28 @@ static const char *walked_site(struct st_plan *plan, struct place *at, const str
 	if (!arm_walk_insn(w, at->offset))
 		return "it is not known to be an instruction: nothing leads there for sure";
 	if (arm_walk_exclusive(w, at->offset))
-		return "it is between a load-exclusive and its store: a hook would break the exclusive access";
+		return "it is between a load-exclusive and its store: a hook would break the "
+		       "exclusive access";
 	at->walk = w;
 	at->cc = arm_walk_decode(w, at->offset, &insn, &at->left);
 	return site(plan, at);
 }
 
-int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset, unsigned int flags)
+int arm_plan_walked(struct st_plan *plan, const struct arm_walk *w, size_t room, size_t offset,
+		    unsigned int flags)
 {
 	struct place at;
 	const char *why;
 
-	begin(plan, &at, w->code, w->func, w->size, room, offset, flags, w->thumb ? ST_ISA_T32 : ST_ISA_A32);
+	begin(plan, &at, w->code, w->func, w->size, room, offset, flags,
+	      w->thumb ? ST_ISA_T32 : ST_ISA_A32);
 	why = walked_site(plan, &at, w);
 	return why ? refuse(plan, why) : 0;
 }
 
 /* Apart, because of the stack that a walk takes. */
-static __attribute__((noinline)) const char *inside(struct st_plan *plan, struct place *at, const uint8_t *code,
-						    size_t size)
+static __attribute__((noinline)) const char *inside(struct st_plan *plan, struct place *at,
+						    const uint8_t *code, size_t size)
 {
 	struct arm_walk w;
 
@@ -330,7 +348,8 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 	return why ? refuse(plan, why) : 0;
 }
 
-/* Does decoding from @from on come to a 32-bit instruction that begins before @at, all of it code that runs on? */
+/* Does decoding from @from on come to a 32-bit instruction that begins before @at, all of it code
+ * that runs on? */
 static bool runs_over(const uint8_t *code, size_t from, size_t at)
 {
 	while (from < at) {
@@ -349,10 +368,11 @@ static bool runs_over(const uint8_t *code, size_t from, size_t at)
 }
 
 /*
- * Is the halfword at @at surely the second of an instruction, or data? Of halfwords that can be the first of two, as many as
- * stand before it in a row, every other one is. That is wrong only right behind data, which ends with a word; data stands
- * only behind what does not run on, so where nothing before it does that, and decoding from either halfword of a word says
- * the same, there is none.
+ * Is the halfword at @at surely the second of an instruction, or data? Of halfwords that can be the
+ * first of two, as many as stand before it in a row, every other one is. That is wrong only right
+ * behind data, which ends with a word; data stands only behind what does not run on, so where
+ * nothing before it does that, and decoding from either halfword of a word says the same, there is
+ * none.
  */
 static bool second_half(const uint8_t *code, size_t at, bool word)
 {
@@ -362,14 +382,17 @@ static bool second_half(const uint8_t *code, size_t at, bool word)
 		p -= 2;
 	if (!((at - p) & 2))
 		return false;
-	return !word || (at >= WINDOW && runs_over(code, at - WINDOW, at) && runs_over(code, at - WINDOW + 2, at));
+	return !word || (at >= WINDOW && runs_over(code, at - WINDOW, at) &&
+			 runs_over(code, at - WINDOW + 2, at));
 }
 
 /*
- * A plan of T32 with an instruction that begins within the jump: branches from other functions to it, as GCC makes them
- * from the part of a function that it has put elsewhere (".cold"). All of the section is taken for T32, at each halfword.
+ * A plan of T32 with an instruction that begins within the jump: branches from other functions to
+ * it, as GCC makes them from the part of a function that it has put elsewhere (".cold"). All of the
+ * section is taken for T32, at each halfword.
  */
-size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code, unsigned long addr, size_t size)
+size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code,
+		     unsigned long addr, size_t size)
 {
 	size_t at, refused = 0;
 
@@ -394,7 +417,8 @@ size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code
 			if (addr + at - p->func < p->size)
 				continue;
 			/* the short branches of hand-written code; by chance there are many */
-			if (arm_read16(code + at) < 0xe800 && second_half(code, at, !((addr + at) & 2)))
+			if (arm_read16(code + at) < 0xe800 &&
+			    second_half(code, at, !((addr + at) & 2)))
 				continue;
 			refuse(p, "a branch from elsewhere leads to its second instruction");
 			refused++;

@@ -393,13 +393,14 @@ static const char *a32_data(struct arm_code *c, struct arm_insn *i)
 	if (has_d && d == ARM_PC)
 		leaves(i,
 		       op == 13 && has_m && m == ARM_LR ? ARM_RETURN
-		       : op == 4 && n == ARM_PC         ? ARM_TABLE
+		       : op == 4 && n == ARM_PC		? ARM_TABLE
 							: ARM_JUMP,
 		       cond(i) == ARM_AL);
 	if (!where)
 		return copy(c, i);
 	if (!has_m && n == ARM_PC && (op == 2 || op == 4)) /* ADR */
-		refers(i, a32_pc(i) + (op == 4 ? a32_constant(i->bits) : -a32_constant(i->bits)), 0);
+		refers(i, a32_pc(i) + (op == 4 ? a32_constant(i->bits) : -a32_constant(i->bits)),
+		       0);
 	if (has_d && d != ARM_PC && !(used & 1u << d))
 		dest = (int)d;
 	if (has_d)
@@ -408,8 +409,8 @@ static const char *a32_data(struct arm_code *c, struct arm_insn *i)
 }
 
 /*
- * STR of pc stores what reads of it give, 8 more than its address (DDI0406C A2.3.1; what lets a processor store 12 more is
- * for those before ARMv7).
+ * STR of pc stores what reads of it give, 8 more than its address (DDI0406C A2.3.1; what lets a
+ * processor store 12 more is for those before ARMv7).
  */
 static const char *a32_store_pc(struct arm_code *c, const struct arm_insn *i, unsigned int used)
 {
@@ -444,7 +445,10 @@ static const char *a32_mem(struct arm_code *c, struct arm_insn *i)
 	if (t == ARM_PC && byte)
 		return pc_operand;
 	if (t == ARM_PC && load)
-		leaves(i, n == ARM_SP ? ARM_RETURN : n == ARM_PC && reg ? ARM_TABLE : ARM_JUMP,
+		leaves(i,
+		       n == ARM_SP	    ? ARM_RETURN
+		       : n == ARM_PC && reg ? ARM_TABLE
+					    : ARM_JUMP,
 		       cond(i) == ARM_AL);
 	if (t == ARM_PC && !load)
 		return a32_store_pc(c, i, used);
@@ -486,8 +490,9 @@ static const char *a32_extra(struct arm_code *c, struct arm_insn *i)
 }
 
 /*
- * PUSH with pc in the list, as the frames of the APCS have it ("push {fp, ip, lr, pc}"): room for all words first, then the
- * others, then pc's. As for STR, what is stored is 8 more than the address.
+ * PUSH with pc in the list, as the frames of the APCS have it ("push {fp, ip, lr, pc}"): room for
+ * all words first, then the others, then pc's. As for STR, what is stored is 8 more than the
+ * address.
  */
 static const char *a32_push_pc(struct arm_code *c, const struct arm_insn *i)
 {
@@ -521,7 +526,9 @@ static const char *a32_multiple(struct arm_code *c, struct arm_insn *i)
 	if (i->bits & 1u << ARM_PC && !load)
 		return a32_push_pc(c, i);
 	if (i->bits & 1u << ARM_PC)
-		leaves(i, field(i->bits, 16) == ARM_SP || field(i->bits, 16) == 11 ? ARM_RETURN : ARM_JUMP,
+		leaves(i,
+		       field(i->bits, 16) == ARM_SP || field(i->bits, 16) == 11 ? ARM_RETURN
+										: ARM_JUMP,
 		       cond(i) == ARM_AL);
 	return copy(c, i);
 }
@@ -755,13 +762,13 @@ static const char *t16_add_pc(struct arm_code *c, struct arm_insn *i, unsigned i
 	leaves(i, ARM_JUMP, true);
 	if (m == ARM_SP)
 		return sp_and_pc;
-	arm_put16(c, 0xb082);				/* sub sp, #8 */
-	arm_put16(c, (uint16_t)(0x9000 | r << 8));	/* str r, [sp] */
+	arm_put16(c, 0xb082);			   /* sub sp, #8 */
+	arm_put16(c, (uint16_t)(0x9000 | r << 8)); /* str r, [sp] */
 	arm_load(c, ARM_AL, r, t32_pc(i));
-	arm_put16(c, (uint16_t)(0x4400 | m << 3 | r));	/* add r, m */
-	arm_put32(c, 0xf0400001 | r << 16 | r << 8);	/* orr.w r, r, #1 */
-	arm_put16(c, (uint16_t)(0x9001 | r << 8));	/* str r, [sp, #4] */
-	arm_put16(c, (uint16_t)(0xbd00 | 1u << r));	/* pop {r, pc} */
+	arm_put16(c, (uint16_t)(0x4400 | m << 3 | r)); /* add r, m */
+	arm_put32(c, 0xf0400001 | r << 16 | r << 8);   /* orr.w r, r, #1 */
+	arm_put16(c, (uint16_t)(0x9001 | r << 8));     /* str r, [sp, #4] */
+	arm_put16(c, (uint16_t)(0xbd00 | 1u << r));    /* pop {r, pc} */
 	return NULL;
 }
 
@@ -1133,8 +1140,8 @@ static const char *t32_load(struct arm_code *c, struct arm_insn *i)
 }
 
 /*
- * TBB, TBH. The table and what it leads to stay where they are: with pc as its base it stands behind the original, and its
- * entries count from there in any case.
+ * TBB, TBH. The table and what it leads to stay where they are: with pc as its base it stands
+ * behind the original, and its entries count from there in any case.
  */
 static const char *t32_table(struct arm_code *c, struct arm_insn *i)
 {
@@ -1144,9 +1151,9 @@ static const char *t32_table(struct arm_code *c, struct arm_insn *i)
 	if (n == ARM_SP || m == ARM_SP || m == ARM_PC)
 		return pc_operand;
 	leaves(i, n == ARM_PC ? ARM_TABLE : ARM_JUMP, true);
-	arm_put16(c, 0xb083);				/* sub sp, #12 */
-	arm_put16(c, (uint16_t)(0x9000 | r << 8));	/* str r, [sp] */
-	arm_put16(c, (uint16_t)(0x9001 | q << 8));	/* str q, [sp, #4]: q > r */
+	arm_put16(c, 0xb083);			   /* sub sp, #12 */
+	arm_put16(c, (uint16_t)(0x9000 | r << 8)); /* str r, [sp] */
+	arm_put16(c, (uint16_t)(0x9001 | q << 8)); /* str q, [sp, #4]: q > r */
 	if (n == ARM_PC) {
 		n = r;
 		arm_load(c, ARM_AL, r, t32_pc(i));
@@ -1154,8 +1161,8 @@ static const char *t32_table(struct arm_code *c, struct arm_insn *i)
 	/* ldrb.w r, [n, m] or ldrh.w r, [n, m, lsl #1] */
 	arm_put32(c, (half ? 0xf8300010 : 0xf8100000) | n << 16 | r << 12 | m);
 	arm_load(c, ARM_AL, q, t32_pc(i) | 1);
-	arm_put32(c, 0xeb000040 | q << 16 | r << 8 | r); /* add.w r, q, r, lsl #1 */
-	arm_put16(c, (uint16_t)(0x9002 | r << 8));	/* str r, [sp, #8] */
+	arm_put32(c, 0xeb000040 | q << 16 | r << 8 | r);      /* add.w r, q, r, lsl #1 */
+	arm_put16(c, (uint16_t)(0x9002 | r << 8));	      /* str r, [sp, #8] */
 	arm_put16(c, (uint16_t)(0xbd00 | 1u << r | 1u << q)); /* pop {r, q, pc} */
 	return NULL;
 }
@@ -1168,7 +1175,8 @@ static const char *t32_coprocessor_mem(struct arm_code *c, struct arm_insn *i)
 		return writeback_pc;
 	if (!(i->bits & 1u << 20))
 		return pc_operand;
-	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff), vldr_size(i->bits));
+	refers(i, t32_base(i) + (i->bits & 1u << 23 ? 4 : -4) * (i->bits & 0xff),
+	       vldr_size(i->bits));
 	arm_put16(c, T16_PUSH(0));
 	arm_load(c, ARM_AL, 0, t32_base(i));
 	arm_put32(c, with(i->bits, 16, 0));

@@ -22,15 +22,18 @@ static const char *move_conditional(struct arm_code *c, struct arm_insn *insn, u
 	if (insn->copied)
 		arm_put16(c, (uint16_t)(0xbf08 | cc << 4)); /* it cc */
 	else if (cc != ARM_AL) /* the opposite jumps over it; its pc is 2 behind it */
-		arm_put16(c, (uint16_t)(0xd000 | (cc ^ 1) << 8 | ((measured.len - c->len - 2) / 2 & 0xff)));
+		arm_put16(c, (uint16_t)(0xd000 | (cc ^ 1) << 8 |
+					((measured.len - c->len - 2) / 2 & 0xff)));
 	return arm_move(c, insn);
 }
 
 /*
- * What is displaced. An IT block of plain copies stays one. In another, each instruction stands alone, at @apart[]; a thread
- * that stood between them when its site was changed brings the CPU's IT state with it, and is sent to write_sleds()'s.
+ * What is displaced. An IT block of plain copies stays one. In another, each instruction stands
+ * alone, at @apart[]; a thread that stood between them when its site was changed brings the CPU's
+ * IT state with it, and is sent to write_sleds()'s.
  */
-static const char *move_all(struct arm_code *c, const struct st_plan *plan, struct st_stub *stub, uint16_t *apart)
+static const char *move_all(struct arm_code *c, const struct st_plan *plan, struct st_stub *stub,
+			    uint16_t *apart)
 {
 	unsigned int i, k, in_it = 0;
 	bool copies = true;
@@ -50,7 +53,8 @@ static const char *move_all(struct arm_code *c, const struct st_plan *plan, stru
 			why = move_conditional(c, &insn, plan->it - 1u);
 		} else if (in_it && !copies) {
 			apart[i] = c->len;
-			why = move_conditional(c, &insn, arm_it_cond(it, arm_it_length(it) - in_it));
+			why = move_conditional(c, &insn,
+					       arm_it_cond(it, arm_it_length(it) - in_it));
 		} else {
 			struct arm_code measured = *c;
 
@@ -59,7 +63,8 @@ static const char *move_all(struct arm_code *c, const struct st_plan *plan, stru
 			for (k = 1; !why && k <= insn.it && i + k < plan->insns; k++) {
 				struct arm_insn next;
 
-				arm_fetch(&next, plan->orig + plan->offs[i + k], ST_DISPLACED_MAX - plan->offs[i + k],
+				arm_fetch(&next, plan->orig + plan->offs[i + k],
+					  ST_DISPLACED_MAX - plan->offs[i + k],
 					  (uint32_t)plan->addr + plan->offs[i + k], true);
 				next.in_it = true;
 				why = arm_move(&measured, &next);
@@ -76,8 +81,10 @@ static const char *move_all(struct arm_code *c, const struct st_plan *plan, stru
 	return NULL;
 }
 
-/* As many NOPs as the IT block has instructions left use its state up; then the rest, each instruction alone. */
-static void write_sleds(struct arm_code *c, const struct st_plan *plan, struct st_stub *stub, const uint16_t *apart)
+/* As many NOPs as the IT block has instructions left use its state up; then the rest, each
+ * instruction alone. */
+static void write_sleds(struct arm_code *c, const struct st_plan *plan, struct st_stub *stub,
+			const uint16_t *apart)
 {
 	unsigned int i, k;
 
@@ -112,13 +119,15 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 
 	if (plan->it) {
 		/*
-		 * From a breakpoint on the last instruction of an IT block. The NOP uses the IT state up, if the signal's
-		 * handler has left it; a trap may be taken though its condition fails (DDI0406C A2.9, "implementation
-		 * defined"), and then nothing happens.
+		 * From a breakpoint on the last instruction of an IT block. The NOP uses the IT
+		 * state up, if the signal's handler has left it; a trap may be taken though its
+		 * condition fails (DDI0406C A2.9, "implementation defined"), and then nothing
+		 * happens.
 		 */
 		arm_put16(&c, T16_NOP);
 		if (plan->it - 1u != ARM_AL) {
-			arm_put16(&c, (uint16_t)(0xd001 | (plan->it - 1u) << 8)); /* over the jump */
+			arm_put16(&c,
+				  (uint16_t)(0xd001 | (plan->it - 1u) << 8)); /* over the jump */
 			arm_goto(&c, ARM_AL, next);
 		}
 	}
@@ -166,7 +175,8 @@ int st_arch_jump(const struct st_plan *plan, unsigned long to, uint8_t *out)
 		return -ERANGE;
 	arm_begin(&c, out, (uint32_t)plan->addr, thumb);
 	if (plan->kind == ST_KIND_BREAKPOINT) {
-		/* undefined instructions that Linux makes a SIGTRAP of (arch/arm/kernel/ptrace.c) */
+		/* undefined instructions that Linux makes a SIGTRAP of (arch/arm/kernel/ptrace.c)
+		 */
 		if (!thumb)
 			arm_put32(&c, 0xe7f001f0);
 		else if (plan->jump == 2)

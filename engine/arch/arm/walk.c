@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What of a function is instructions: followed from its entry, since literals and tables stand among them and nothing says
- * where.
+ * What of a function is instructions: followed from its entry, since literals and tables stand
+ * among them and nothing says where.
  *
- * The rule: an offset counts as an instruction only if control surely comes there. Where that is not sure, behind a call
- * that may not return, in a table whose length is not known, it does not count. What might be a branch is looked at the
- * other way round: bytes that nobody is known to reach may be anything (arm_walk_leads()).
+ * The rule: an offset counts as an instruction only if control surely comes there. Where that is
+ * not sure, behind a call that may not return, in a table whose length is not known, it does not
+ * count. What might be a branch is looked at the other way round: bytes that nobody is known to
+ * reach may be anything (arm_walk_leads()).
  */
 #include "arm.h"
 
@@ -67,7 +68,8 @@ static unsigned int size_at(const struct arm_walk *w, uint32_t off)
 /* Is @off within an instruction that is reached, or its start? */
 static bool taken(const struct arm_walk *w, uint32_t off)
 {
-	return get(w->start, off) || (off >= 2 && get(w->start, off - 2) && size_at(w, off - 2) == 4);
+	return get(w->start, off) ||
+	       (off >= 2 && get(w->start, off - 2) && size_at(w, off - 2) == 4);
 }
 
 /* The instruction before @off, in memory; false if none that is reached ends there. */
@@ -99,7 +101,8 @@ static void lead(struct arm_walk *w, uint32_t off)
 
 /* ---- tables ---- */
 
-/* Does the instruction leave @reg as it is, and, if @flags, the flags? A few kinds that compilers put there are known. */
+/* Does the instruction leave @reg as it is, and, if @flags, the flags? A few kinds that compilers
+ * put there are known. */
 static bool keeps(const struct arm_insn *i, bool thumb, unsigned int reg, bool flags)
 {
 	uint32_t b = i->bits;
@@ -109,16 +112,21 @@ static bool keeps(const struct arm_insn *i, bool thumb, unsigned int reg, bool f
 		return false;
 	if (!thumb) {
 		d = b >> 12 & 15;
-		if ((b & 0x0ff00000) == 0x03000000 || (b & 0x0ff00000) == 0x03400000) /* MOVW, MOVT */
+		if ((b & 0x0ff00000) == 0x03000000 ||
+		    (b & 0x0ff00000) == 0x03400000) /* MOVW, MOVT */
 			return d != reg;
-		if (!(b & 0x0c000000) && !((b & 0x02000090) == 0x90) && (b & 0x01800000) != 0x01000000)
+		if (!(b & 0x0c000000) && !((b & 0x02000090) == 0x90) &&
+		    (b & 0x01800000) != 0x01000000)
 			return d != reg && !(flags && b & 1u << 20);
-		return (b & 0x0f200000) == 0x05000000 && (!(b & 1u << 20) || d != reg); /* LDR, STR, no write-back */
+		return (b & 0x0f200000) == 0x05000000 &&
+		       (!(b & 1u << 20) || d != reg); /* LDR, STR, no write-back */
 	}
 	if (i->size == 2) {
-		if (b < 0x2000 || (b & 0xff00) == 0xb200 || (b & 0xff00) == 0x4600 || (b & 0xfc00) == 0x4000)
+		if (b < 0x2000 || (b & 0xff00) == 0xb200 || (b & 0xff00) == 0x4600 ||
+		    (b & 0xfc00) == 0x4000)
 			d = (b & 7) | ((b & 0xff00) == 0x4600 ? b >> 4 & 8 : 0);
-		else if (b < 0x4000 || (b & 0xf800) == 0x4800 || (b & 0xf000) == 0x9000 || (b & 0xf000) == 0xa000)
+		else if (b < 0x4000 || (b & 0xf800) == 0x4800 || (b & 0xf000) == 0x9000 ||
+			 (b & 0xf000) == 0xa000)
 			d = b >> 8 & 7;
 		else if (b >= 0x5000 && b < 0x9000)
 			d = b & 7;
@@ -126,13 +134,16 @@ static bool keeps(const struct arm_insn *i, bool thumb, unsigned int reg, bool f
 			return b == T16_NOP;
 		if (b < 0x4400)
 			return d != reg && !flags;
-		if ((b & 0xf000) == 0x5000 ? (b >> 9 & 7) < 3 : b >= 0x6000 && b < 0xa000 && !(b & 0x800))
+		if ((b & 0xf000) == 0x5000 ? (b >> 9 & 7) < 3
+					   : b >= 0x6000 && b < 0xa000 && !(b & 0x800))
 			return true; /* a store */
 		return d != reg;
 	}
-	if ((b & 0xf8108000) == 0xf0000000 || (b & 0xfe100000) == 0xea000000) /* data processing, flags kept */
+	if ((b & 0xf8108000) == 0xf0000000 ||
+	    (b & 0xfe100000) == 0xea000000) /* data processing, flags kept */
 		return (b >> 8 & 15) != reg;
-	if ((b & 0xff900000) == 0xf8800000) /* STR, STRH, STRB with 12 bits of offset, and their loads */
+	if ((b & 0xff900000) ==
+	    0xf8800000) /* STR, STRH, STRB with 12 bits of offset, and their loads */
 		return true;
 	return (b & 0xfe900000) == 0xf8900000 && (b >> 12 & 15) != reg;
 }
@@ -156,8 +167,8 @@ static bool is_bhi(const struct arm_insn *i, bool thumb)
 }
 
 /*
- * A table whose length is known for sure: nothing but falling through leads from a comparison of the index with a number
- * to the jump, which is not taken for a higher index.
+ * A table whose length is known for sure: nothing but falling through leads from a comparison of
+ * the index with a number to the jump, which is not taken for a higher index.
  *
  * Return: how many places the table has, 0 if that is not known.
  */
@@ -171,7 +182,8 @@ static uint32_t table_length(const struct arm_walk *w, uint32_t off, const struc
 		return 0;
 	if (!w->thumb) {
 		/* add pc, pc, rN, lsl #2 and ldr pc, [pc, rN, lsl #2] */
-		if ((jump->bits & 0x0ffffff0) != 0x008ff100 && (jump->bits & 0x0ffffff0) != 0x079ff100)
+		if ((jump->bits & 0x0ffffff0) != 0x008ff100 &&
+		    (jump->bits & 0x0ffffff0) != 0x079ff100)
 			return 0;
 		if (!branch && jump->bits >> 28 != 9) /* LS */
 			return 0;
@@ -179,7 +191,8 @@ static uint32_t table_length(const struct arm_walk *w, uint32_t off, const struc
 	for (step = 0; step < TABLE_STEPS; step++) {
 		struct arm_insn i;
 
-		if (get(w->target, at) || get(w->in_it, at) || !before(w, at, &at) || !decode(w, at, false, &i))
+		if (get(w->target, at) || get(w->in_it, at) || !before(w, at, &at) ||
+		    !decode(w, at, false, &i))
 			return 0;
 		if (!branch && compares(&i, w->thumb, reg, &n))
 			return n + 1;
@@ -192,7 +205,8 @@ static uint32_t table_length(const struct arm_walk *w, uint32_t off, const struc
 }
 
 /* The offset of entry @n of a table, and its size. */
-static uint32_t table_at(const struct arm_walk *w, uint32_t off, const struct arm_insn *jump, uint32_t n, unsigned int *unit)
+static uint32_t table_at(const struct arm_walk *w, uint32_t off, const struct arm_insn *jump,
+			 uint32_t n, unsigned int *unit)
 {
 	*unit = !w->thumb ? 4 : jump->bits & 16 ? 2 : 1;
 	return off + (w->thumb ? 4 : 8) + n * *unit;
@@ -205,7 +219,8 @@ static bool of_branches(const struct arm_walk *w, const struct arm_insn *jump)
 }
 
 /* Where the jump at @off leads with index @n. */
-static bool table_entry(const struct arm_walk *w, uint32_t off, const struct arm_insn *jump, uint32_t n, uint32_t *to)
+static bool table_entry(const struct arm_walk *w, uint32_t off, const struct arm_insn *jump,
+			uint32_t n, uint32_t *to)
 {
 	unsigned int unit;
 	uint32_t at = table_at(w, off, jump, n, &unit);
@@ -246,13 +261,15 @@ static bool pops_lr(const struct arm_walk *w, uint32_t off)
 	if (!w->thumb || !before(w, off, &at) || size_at(w, at) != 4)
 		return false;
 	return (arm_read16(w->code + at) == 0xe8bd && arm_read16(w->code + at + 2) & 0x4000) ||
-	       (arm_read16(w->code + at) == 0xf85d && (arm_read16(w->code + at + 2) & 0xff00) == 0xeb00);
+	       (arm_read16(w->code + at) == 0xf85d &&
+		(arm_read16(w->code + at + 2) & 0xff00) == 0xeb00);
 }
 
 /*
- * A call returns behind itself, unless it does not return, and then a literal may stand there: that is asked later, when
- * all else is known. Two calls of Thumb-1 compilers are none: a far jump within the function, and the one behind the
- * check of an index ("bhi"), which takes a table behind it for its argument (libgcc's __gnu_thumb1_case_uqi).
+ * A call returns behind itself, unless it does not return, and then a literal may stand there: that
+ * is asked later, when all else is known. Two calls of Thumb-1 compilers are none: a far jump
+ * within the function, and the one behind the check of an index ("bhi"), which takes a table behind
+ * it for its argument (libgcc's __gnu_thumb1_case_uqi).
  */
 static bool returns(const struct arm_walk *w, uint32_t off, const struct arm_insn *i)
 {
@@ -286,7 +303,8 @@ static void follow(struct arm_walk *w, uint32_t off)
 			w->lost = "it holds an instruction that is not known";
 			return;
 		}
-		if (taken(w, off) || (i.size == 4 && w->thumb && off + 2 < w->size && get(w->start, off + 2))) {
+		if (taken(w, off) ||
+		    (i.size == 4 && w->thumb && off + 2 < w->size && get(w->start, off + 2))) {
 			w->lost = overlap;
 			return;
 		}
@@ -339,8 +357,9 @@ static bool may_refer(uint32_t first)
 {
 	if (first < 0xe800)
 		return (first & 0xf800) == 0x4800 || (first & 0xf800) == 0xa000;
-	return (first & 0x000f) == 15 && ((first & 0xfe00) == 0xf800 || (first & 0xfe00) == 0xe800 ||
-					  (first & 0xff00) == 0xed00 || (first & 0xfb50) == 0xf200);
+	return (first & 0x000f) == 15 &&
+	       ((first & 0xfe00) == 0xf800 || (first & 0xfe00) == 0xe800 ||
+		(first & 0xff00) == 0xed00 || (first & 0xfb50) == 0xf200);
 }
 
 /* Does anything that is, or might be, an instruction name the word at @off as a literal's place? */
@@ -389,7 +408,8 @@ static bool code_in(const struct arm_walk *w, uint32_t off, uint32_t len)
 	return false;
 }
 
-/* What is an instruction is not read as data as well, and nothing but falling through leads into what checks an index. */
+/* What is an instruction is not read as data as well, and nothing but falling through leads into
+ * what checks an index. */
 static void check(struct arm_walk *w)
 {
 	uint32_t off;
@@ -407,26 +427,31 @@ static void check(struct arm_walk *w)
 			if (!of_branches(w, &i) && code_in(w, at, n * unit))
 				w->lost = overlap;
 		}
-		if (i.refers && i.literal - w->func < w->size && code_in(w, i.literal - w->func, i.reads))
+		if (i.refers && i.literal - w->func < w->size &&
+		    code_in(w, i.literal - w->func, i.reads))
 			w->lost = overlap;
 	}
 }
 
-/* The instructions that may run next; through tables nobody goes from a load-exclusive to its store. */
-static unsigned int successors(const struct arm_walk *w, uint32_t off, const struct arm_insn *i, uint32_t to[2])
+/* The instructions that may run next; through tables nobody goes from a load-exclusive to its
+ * store. */
+static unsigned int successors(const struct arm_walk *w, uint32_t off, const struct arm_insn *i,
+			       uint32_t to[2])
 {
 	unsigned int n = 0;
 
 	if (i->falls && off + i->size < w->size && get(w->start, off + i->size))
 		to[n++] = off + i->size;
-	if ((i->flow == ARM_BRANCH || i->flow == ARM_CALL) && inside(w, i->to, &to[n]) && get(w->start, to[n]))
+	if ((i->flow == ARM_BRANCH || i->flow == ARM_CALL) && inside(w, i->to, &to[n]) &&
+	    get(w->start, to[n]))
 		n++;
 	return n;
 }
 
 /*
- * todo: an exclusive access may be open before the instruction; after: a store-exclusive may come before another
- * load-exclusive. A store under a condition does not close the access, since another may follow.
+ * todo: an exclusive access may be open before the instruction; after: a store-exclusive may come
+ * before another load-exclusive. A store under a condition does not close the access, since another
+ * may follow.
  */
 static void exclusives(struct arm_walk *w)
 {
@@ -445,7 +470,8 @@ static void exclusives(struct arm_walk *w)
 			decode(w, off, in_it, &i);
 			n = successors(w, off, &i, to);
 			store = i.stores_exclusive;
-			ends = i.closes || (i.stores_exclusive && !in_it && (w->thumb || i.bits >> 28 == ARM_AL));
+			ends = i.closes || (i.stores_exclusive && !in_it &&
+					    (w->thumb || i.bits >> 28 == ARM_AL));
 			for (k = 0; k < n; k++) {
 				if ((i.opens || (open && !ends)) && !get(w->todo, to[k])) {
 					set(w->todo, to[k]);
@@ -509,7 +535,8 @@ bool arm_walk_insn(const struct arm_walk *w, uint32_t off)
 	return !w->lost && !(off & (w->thumb ? 1 : 3)) && off < w->size && get(w->start, off);
 }
 
-unsigned int arm_walk_decode(const struct arm_walk *w, uint32_t off, struct arm_insn *insn, unsigned int *left)
+unsigned int arm_walk_decode(const struct arm_walk *w, uint32_t off, struct arm_insn *insn,
+			     unsigned int *left)
 {
 	struct arm_insn it;
 	uint32_t at = off;
@@ -538,7 +565,8 @@ const char *arm_walk_leads(const struct arm_walk *w, uint32_t off)
 
 		if (taken(w, at) || !decode(w, at, false, &i))
 			continue;
-		if ((i.flow == ARM_BRANCH || i.flow == ARM_CALL) && i.to == ((w->func + off) | w->thumb))
+		if ((i.flow == ARM_BRANCH || i.flow == ARM_CALL) &&
+		    i.to == ((w->func + off) | w->thumb))
 			return "a branch leads to its second instruction";
 		if (i.flow == ARM_JUMP || i.flow == ARM_TABLE)
 			return "a computed jump might lead to its second instruction";

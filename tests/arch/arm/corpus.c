@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All code of real 32-bit ARM files that is reached from the entries of functions: each instruction decoded as Capstone
- * does, and planned as a site. Runs on the build machine.
+ * All code of real 32-bit ARM files that is reached from the entries of functions: each instruction
+ *decoded as Capstone does, and planned as a site. Runs on the build machine.
  *
  *	corpus [--verbose] [--debug FOLDER] FILE...
  *
- * Functions are those with a symbol, those that .ARM.exidx names, what data points to with a Thumb bit, and what is called;
- * each ends where the next begins.
- * Fails where our decoder and Capstone do not agree on length, class, target or use of pc, or where a plan or its stub is
- * not what engine/arch.h promises, or where a separate debug file, found by its build-id in FOLDER, has a mapping symbol
- * that says that an instruction is data. Prints what the plans are.
+ * Functions are those with a symbol, those that .ARM.exidx names, what data points to with a Thumb
+ *bit, and what is called; each ends where the next begins. Fails where our decoder and Capstone do
+ *not agree on length, class, target or use of pc, or where a plan or its stub is not what
+ *engine/arch.h promises, or where a separate debug file, found by its build-id in FOLDER, has a
+ *mapping symbol that says that an instruction is data. Prints what the plans are.
  */
 #include <capstone/capstone.h>
 #include <elf.h>
@@ -49,7 +49,8 @@ static unsigned int starts;
 static bool verbose;
 static const char *debug_folder;
 
-static unsigned long functions, lost, instructions, bytes, mappings, tables, computed, failed, checks;
+static unsigned long functions, lost, instructions, bytes, mappings, tables, computed, failed,
+	checks;
 static unsigned long kinds[2][2][ST_KIND_NO + 1];
 
 static struct {
@@ -105,9 +106,11 @@ static void classify(const cs_insn *in, bool thumb, bool in_it, struct theirs *t
 	for (i = 0; i < a->op_count; i++) {
 		const cs_arm_op *op = &a->operands[i];
 
-		if (op->type == ARM_OP_MEM && (op->mem.base == ARM_REG_PC || op->mem.index == ARM_REG_PC))
+		if (op->type == ARM_OP_MEM &&
+		    (op->mem.base == ARM_REG_PC || op->mem.index == ARM_REG_PC))
 			t->uses_pc = true;
-		/* the first operand of all that has one is what it writes, or the first of a list that it loads */
+		/* the first operand of all that has one is what it writes, or the first of a list
+		 * that it loads */
 		if (op->type == ARM_OP_REG && op->reg == ARM_REG_PC && (op->access & CS_AC_READ))
 			t->uses_pc = true;
 	}
@@ -154,27 +157,31 @@ static void classify(const cs_insn *in, bool thumb, bool in_it, struct theirs *t
 		if (!writes(in, ARM_REG_PC))
 			break;
 		t->flow = ARM_JUMP;
-		if ((in->id == ARM_INS_MOV && a->operands[1].reg == ARM_REG_LR) || in->id == ARM_INS_POP)
+		if ((in->id == ARM_INS_MOV && a->operands[1].reg == ARM_REG_LR) ||
+		    in->id == ARM_INS_POP)
 			t->flow = ARM_RETURN;
 		if ((in->id == ARM_INS_LDR && a->operands[1].mem.base == ARM_REG_SP) ||
 		    (in->id == ARM_INS_LDM && a->operands[0].reg == ARM_REG_SP))
 			t->flow = ARM_RETURN;
 		if (in->id == ARM_INS_LDM && a->operands[0].reg == ARM_REG_R11 && !thumb)
 			t->flow = ARM_RETURN;
-		if (!thumb && t->uses_pc && (in->id == ARM_INS_ADD || (in->id == ARM_INS_LDR && a->operands[1].mem.index)))
+		if (!thumb && t->uses_pc &&
+		    (in->id == ARM_INS_ADD || (in->id == ARM_INS_LDR && a->operands[1].mem.index)))
 			t->flow = ARM_TABLE;
 	}
-	if (t->flow == ARM_BRANCH || t->flow == ARM_JUMP || t->flow == ARM_RETURN || t->flow == ARM_TABLE)
-		t->falls = in_it || (a->cc != ARM_CC_AL && a->cc != ARM_CC_INVALID) || in->id == ARM_INS_CBZ ||
-			   in->id == ARM_INS_CBNZ;
+	if (t->flow == ARM_BRANCH || t->flow == ARM_JUMP || t->flow == ARM_RETURN ||
+	    t->flow == ARM_TABLE)
+		t->falls = in_it || (a->cc != ARM_CC_AL && a->cc != ARM_CC_INVALID) ||
+			   in->id == ARM_INS_CBZ || in->id == ARM_INS_CBNZ;
 }
 
-static void complain(const cs_insn *in, const struct arm_insn *i, const char *what, unsigned int ours, unsigned int theirs)
+static void complain(const cs_insn *in, const struct arm_insn *i, const char *what,
+		     unsigned int ours, unsigned int theirs)
 {
 	failed++;
 	if (failed < 60 || verbose)
-		printf("FAIL: %x %0*x %s %s: %s: ours %x, theirs %x\n", i->addr, i->size * 2, i->bits, in ? in->mnemonic : "",
-		       in ? in->op_str : "", what, ours, theirs);
+		printf("FAIL: %x %0*x %s %s: %s: ours %x, theirs %x\n", i->addr, i->size * 2,
+		       i->bits, in ? in->mnemonic : "", in ? in->op_str : "", what, ours, theirs);
 }
 
 /* The instructions from @off on, @n of them: one, or an IT block. */
@@ -209,7 +216,8 @@ static void compare(const struct arm_walk *w, uint32_t off, unsigned int n)
 			complain(&in[k], &i, "target", i.to, t.to);
 		else if (t.falls != i.falls)
 			complain(&in[k], &i, "goes on", i.falls, t.falls);
-		else if ((i.flow == ARM_NEXT || i.flow == ARM_TABLE || i.flow == ARM_JUMP || i.flow == ARM_RETURN) &&
+		else if ((i.flow == ARM_NEXT || i.flow == ARM_TABLE || i.flow == ARM_JUMP ||
+			  i.flow == ARM_RETURN) &&
 			 !i.stores_exclusive && t.uses_pc == i.copied)
 			complain(&in[k], &i, "uses pc", !i.copied, t.uses_pc);
 		off += i.size;
@@ -224,22 +232,28 @@ static void broken(const struct st_plan *p, const char *what)
 {
 	failed++;
 	if (failed < 60 || verbose)
-		printf("FAIL: plan of %lx in %lx: kind %d len %u jump %u insns %u: %s\n", p->addr, p->func, p->kind, p->len,
-		       p->jump, p->insns, what);
+		printf("FAIL: plan of %lx in %lx: kind %d len %u jump %u insns %u: %s\n", p->addr,
+		       p->func, p->kind, p->len, p->jump, p->insns, what);
 }
 
 static bool same(const struct st_plan *a, const struct st_plan *b)
 {
-	return a->func == b->func && a->addr == b->addr && a->isa == b->isa && a->kind == b->kind && a->inside == b->inside &&
-	       a->live == b->live && a->falls == b->falls && a->it == b->it && a->len == b->len && a->jump == b->jump &&
-	       a->insns == b->insns && !memcmp(a->offs, b->offs, sizeof(a->offs)) &&
+	return a->func == b->func && a->addr == b->addr && a->isa == b->isa && a->kind == b->kind &&
+	       a->inside == b->inside && a->live == b->live && a->falls == b->falls &&
+	       a->it == b->it && a->len == b->len && a->jump == b->jump && a->insns == b->insns &&
+	       !memcmp(a->offs, b->offs, sizeof(a->offs)) &&
 	       !memcmp(a->orig, b->orig, sizeof(a->orig)) && a->why == b->why;
 }
 
-static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room, uint32_t off, unsigned int flags)
+static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room, uint32_t off,
+		       unsigned int flags)
 {
 	uint8_t buf[ST_STUB_MAX], jump[ST_JUMP_MAX];
-	struct st_stub stub = {.buf = buf, .at = (p->addr + 0x100000) & ~15ul, .site = 0x1000, .entry = 0x2000, .ret = 0x3000};
+	struct st_stub stub = {.buf = buf,
+			       .at = (p->addr + 0x100000) & ~15ul,
+			       .site = 0x1000,
+			       .entry = 0x2000,
+			       .ret = 0x3000};
 	unsigned int i, end = 0;
 	int ret;
 
@@ -251,7 +265,8 @@ static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room,
 	}
 	if (p->func != w->func || p->addr != w->func + off || p->inside != (off != 0))
 		broken(p, "place");
-	if (!p->insns || p->offs[0] || p->len < p->jump || p->len > room - off || p->len > ST_DISPLACED_MAX)
+	if (!p->insns || p->offs[0] || p->len < p->jump || p->len > room - off ||
+	    p->len > ST_DISPLACED_MAX)
 		broken(p, "length");
 	if (memcmp(p->orig, w->code + off, p->len))
 		broken(p, "bytes");
@@ -265,12 +280,14 @@ static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room,
 		}
 		arm_walk_decode(w, off + p->offs[i], &insn, &left);
 		end = p->offs[i] + insn.size;
-		if (i && p->offs[i] < p->jump && arm_walk_leads(w, off + p->offs[i]) && !(w->code[off + 1] == 0xbf))
+		if (i && p->offs[i] < p->jump && arm_walk_leads(w, off + p->offs[i]) &&
+		    !(w->code[off + 1] == 0xbf))
 			broken(p, "something leads into it");
 		if (insn.stores_exclusive)
 			broken(p, "a store-exclusive");
 	}
-	if (p->kind == ST_KIND_BREAKPOINT && (p->insns != 1 || p->live || p->jump != (w->thumb && !p->it ? 2 : end)))
+	if (p->kind == ST_KIND_BREAKPOINT &&
+	    (p->insns != 1 || p->live || p->jump != (w->thumb && !p->it ? 2 : end)))
 		broken(p, "breakpoint");
 	if (p->kind != ST_KIND_BREAKPOINT && (p->jump != 4 || p->it))
 		broken(p, "jump");
@@ -281,8 +298,8 @@ static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room,
 	ret = st_arch_stub(p, &stub);
 	if (ret)
 		broken(p, p->why ? p->why : "no stub");
-	else if (stub.size > ST_STUB_MAX || stub.resume >= stub.size || stub.path || !stub.after != p->inside ||
-		 stub.after >= stub.size || stub.at & 3)
+	else if (stub.size > ST_STUB_MAX || stub.resume >= stub.size || stub.path ||
+		 !stub.after != p->inside || stub.after >= stub.size || stub.at & 3)
 		broken(p, "stub");
 	for (i = 0; !ret && i < p->insns; i++)
 		if (stub.map[i] < stub.resume || stub.map[i] >= stub.size)
@@ -297,7 +314,8 @@ static void check_plan(struct st_plan *p, const struct arm_walk *w, size_t room,
 
 static void plans(const struct arm_walk *w, size_t room, uint32_t off)
 {
-	static const unsigned int flags[] = {ST_PLAN_ANY, 0, ST_PLAN_ANY | ST_PLAN_STRICT, ST_PLAN_BREAKPOINT};
+	static const unsigned int flags[] = {ST_PLAN_ANY, 0, ST_PLAN_ANY | ST_PLAN_STRICT,
+					     ST_PLAN_BREAKPOINT};
 	static unsigned long n;
 	unsigned int i;
 
@@ -312,7 +330,8 @@ static void plans(const struct arm_walk *w, size_t room, uint32_t off)
 			kinds[w->thumb][off != 0][p.kind]++;
 		if (p.kind == ST_KIND_NO && i < 2)
 			count_reason(i, p.why);
-		if (!i && p.kind == ST_KIND_MOVE && planned < PLANS_MAX && (!off || off / 2 % 4 == 1))
+		if (!i && p.kind == ST_KIND_MOVE && planned < PLANS_MAX &&
+		    (!off || off / 2 % 4 == 1))
 			plan[planned++] = p;
 		if (off && ++n % SAMPLE == 0) {
 			st_arch_plan_at(&q, w->code, w->func, w->size, room, off, flags[i],
@@ -324,8 +343,8 @@ static void plans(const struct arm_walk *w, size_t room, uint32_t off)
 }
 
 /*
- * Branches from other functions. What a walk has said is a branch is believed; the sweep takes all bytes for instructions,
- * so it may refuse more, but not less.
+ * Branches from other functions. What a walk has said is a branch is believed; the sweep takes all
+ * bytes for instructions, so it may refuse more, but not less.
  */
 static int plan_order(const void *a, const void *b)
 {
@@ -345,7 +364,8 @@ static void sweep(void)
 	qsort(sorted, planned, sizeof(*sorted), plan_order);
 	swept += st_arch_sweep(sorted, planned, elf.file + t->sh_offset, t->sh_addr, t->sh_size);
 	for (i = 0; i < planned; i++) {
-		bool led = sorted[i]->insns > 1 && sorted[i]->offs[1] == 2 && leads[(sorted[i]->addr + 2 - t->sh_addr) / 2];
+		bool led = sorted[i]->insns > 1 && sorted[i]->offs[1] == 2 &&
+			   leads[(sorted[i]->addr + 2 - t->sh_addr) / 2];
 
 		swept_entries += sorted[i]->kind == ST_KIND_NO && !sorted[i]->inside;
 		checks++;
@@ -393,7 +413,8 @@ static bool add(uint32_t addr, unsigned int how)
 	return true;
 }
 
-/* What the file's mapping symbols say of each halfword of the section: 'a', 't', 'd'; 0 where there are none. */
+/* What the file's mapping symbols say of each halfword of the section: 'a', 't', 'd'; 0 where there
+ * are none. */
 static char *mapped;
 
 static int by_address(const void *a, const void *b)
@@ -440,7 +461,8 @@ static const uint8_t *debug_file(size_t *length)
 	/* 12 bytes of header, "GNU", the id */
 	n = (unsigned int)snprintf(path, sizeof(path), "%s/.build-id/", debug_folder);
 	for (i = 0; i < 20; i++)
-		n += (unsigned int)snprintf(path + n, sizeof(path) - n, i ? "%02x" : "%02x/", elf.file[note->sh_offset + 16 + i]);
+		n += (unsigned int)snprintf(path + n, sizeof(path) - n, i ? "%02x" : "%02x/",
+					    elf.file[note->sh_offset + 16 + i]);
 	snprintf(path + n, sizeof(path) - n, ".debug");
 	return map_file(path, length);
 }
@@ -464,7 +486,8 @@ static void read_mapping(void)
 		const Elf32_Sym *s = (const Elf32_Sym *)(file + table->sh_offset) + k;
 		const char *name = (const char *)file + sh[table->sh_link].sh_offset + s->st_name;
 
-		if (name[0] != '$' || !strchr("atd", name[1]) || s->st_value - t->sh_addr >= t->sh_size)
+		if (name[0] != '$' || !strchr("atd", name[1]) ||
+		    s->st_value - t->sh_addr >= t->sh_size)
 			continue;
 		map[n] = *s;
 		map[n++].st_info = (unsigned char)name[1];
@@ -488,7 +511,8 @@ static void compare_mapping(const struct arm_insn *i)
 		char is = mapped[(i->addr + k - elf.text->sh_addr) / 2];
 
 		if (is && is != (walk.thumb ? 't' : 'a'))
-			complain(NULL, i, "the mapping symbols say otherwise", (unsigned int)walk.thumb, (unsigned int)is);
+			complain(NULL, i, "the mapping symbols say otherwise",
+				 (unsigned int)walk.thumb, (unsigned int)is);
 		checks++;
 		mappings += is != 0;
 	}
@@ -501,7 +525,8 @@ static bool word_at(uint32_t addr, uint32_t *value)
 	unsigned int i;
 
 	for (i = 0; i < eh->e_shnum; i++) {
-		if (sh[i].sh_type == SHT_NOBITS || addr < sh[i].sh_addr || addr + 4 > sh[i].sh_addr + sh[i].sh_size)
+		if (sh[i].sh_type == SHT_NOBITS || addr < sh[i].sh_addr ||
+		    addr + 4 > sh[i].sh_addr + sh[i].sh_size)
 			continue;
 		memcpy(value, elf.file + sh[i].sh_offset + (addr - sh[i].sh_addr), 4);
 		return true;
@@ -530,11 +555,14 @@ static void named(void)
 				const Elf32_Rel *r = (const Elf32_Rel *)p + k;
 				uint32_t to;
 
-				if (ELF32_R_TYPE(r->r_info) == R_ARM_RELATIVE && word_at(r->r_offset, &to) && to & 1)
+				if (ELF32_R_TYPE(r->r_info) == R_ARM_RELATIVE &&
+				    word_at(r->r_offset, &to) && to & 1)
 					add(to - 1, T32);
 			}
-		/* a program with a fixed address has no relocations that say which words are addresses: those of a push */
-		if (eh->e_type == ET_EXEC && sh[i].sh_type == SHT_PROGBITS && sh[i].sh_flags & SHF_WRITE)
+		/* a program with a fixed address has no relocations that say which words are
+		 * addresses: those of a push */
+		if (eh->e_type == ET_EXEC && sh[i].sh_type == SHT_PROGBITS &&
+		    sh[i].sh_flags & SHF_WRITE)
 			for (k = 0; k < sh[i].sh_size / 4; k++) {
 				uint32_t to, first;
 
@@ -549,7 +577,8 @@ static void named(void)
 
 				memcpy(&rel, p + k * 8, 4);
 				memcpy(&how, p + k * 8 + 4, 4);
-				if (how == 1) /* can't be unwound: also what the linker puts behind the last */
+				if (how == 1) /* can't be unwound: also what the linker puts behind
+						 the last */
 					continue;
 				rel = (rel & 0x7fffffff) | (rel & 0x40000000) << 1;
 				add(sh[i].sh_addr + k * 8 + rel, UNKNOWN_STATE);
@@ -615,7 +644,8 @@ static void section(void)
 			lost++;
 			count_reason(0, walk.lost);
 			if (verbose)
-				printf("%c32 %x, %u bytes: %s\n", walk.thumb ? 'T' : 'A', walk.func, walk.size, walk.lost);
+				printf("%c32 %x, %u bytes: %s\n", walk.thumb ? 'T' : 'A', walk.func,
+				       walk.size, walk.lost);
 			continue;
 		}
 		for (off = 0; off < walk.size; off += 2) {
@@ -672,7 +702,8 @@ int main(int argc, char **argv)
 	int i, k, files = 0;
 
 	for (i = 0; i < 2; i++) {
-		if (cs_open(CS_ARCH_ARM, (i ? CS_MODE_THUMB : CS_MODE_ARM) | CS_MODE_V8, &handle[i]) ||
+		if (cs_open(CS_ARCH_ARM, (i ? CS_MODE_THUMB : CS_MODE_ARM) | CS_MODE_V8,
+			    &handle[i]) ||
 		    cs_option(handle[i], CS_OPT_DETAIL, CS_OPT_ON)) {
 			printf("Capstone can't be opened\n");
 			return 1;
@@ -690,16 +721,20 @@ int main(int argc, char **argv)
 		printf("no ARM file to read\n");
 		return 77;
 	}
-	printf("%lu functions, %lu of them not followed; %lu instructions; mapping symbols for %lu halfwords\n", functions, lost,
-	       instructions, mappings);
-	printf("%zu of %zu plans of a jump refused because of branches from elsewhere, %zu of them entries\n", swept, swept_of,
-	       swept_entries);
-	printf("%lu jumps through a table; %lu functions with a jump to anywhere\n", tables, computed);
+	printf("%lu functions, %lu of them not followed; %lu instructions; mapping symbols for %lu "
+	       "halfwords\n",
+	       functions, lost, instructions, mappings);
+	printf("%zu of %zu plans of a jump refused because of branches from elsewhere, %zu of them "
+	       "entries\n",
+	       swept, swept_of, swept_entries);
+	printf("%lu jumps through a table; %lu functions with a jump to anywhere\n", tables,
+	       computed);
 	for (i = 0; i < 2; i++)
 		for (k = 0; k < 2; k++)
-			printf("%c32, %s: %lu NOP, %lu moved, %lu breakpoint, %lu refused\n", i ? 'T' : 'A',
-			       k ? "inside" : "entry", kinds[i][k][ST_KIND_NOP], kinds[i][k][ST_KIND_MOVE],
-			       kinds[i][k][ST_KIND_BREAKPOINT], kinds[i][k][ST_KIND_NO]);
+			printf("%c32, %s: %lu NOP, %lu moved, %lu breakpoint, %lu refused\n",
+			       i ? 'T' : 'A', k ? "inside" : "entry", kinds[i][k][ST_KIND_NOP],
+			       kinds[i][k][ST_KIND_MOVE], kinds[i][k][ST_KIND_BREAKPOINT],
+			       kinds[i][k][ST_KIND_NO]);
 	for (k = 0; k < 2; k++) {
 		printf(k ? "by a jump, not:\n" : "not at all:\n");
 		for (i = 0; i < 64 && reasons[k][i].why; i++)
@@ -709,6 +744,7 @@ int main(int argc, char **argv)
 		printf("FAIL: too many functions can't be followed\n");
 		failed++;
 	}
-	printf("%lu passed, %lu failed, 0 skipped\n", checks - (failed < checks ? failed : checks), failed);
+	printf("%lu passed, %lu failed, 0 skipped\n", checks - (failed < checks ? failed : checks),
+	       failed);
 	return failed || !checks;
 }

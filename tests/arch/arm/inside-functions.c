@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Functions that are probed at every instruction (inside.c): what compilers make of switches, conditions, loops, 64-bit and
- * floating-point arithmetic, calls, tail calls, literals and atomics.
+ * Functions that are probed at every instruction (inside.c): what compilers make of switches,
+ * conditions, loops, 64-bit and floating-point arithmetic, calls, tail calls, literals and atomics.
  */
 #include "inside.h"
 
@@ -88,7 +88,8 @@ corpus static int atomics(int *p, int n)
 
 	for (i = 0; i < n; i++) {
 		r += __atomic_fetch_add(p, i, __ATOMIC_SEQ_CST);
-		if (!__atomic_compare_exchange_n(p, &r, r + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (!__atomic_compare_exchange_n(p, &r, r + 1, 0, __ATOMIC_ACQ_REL,
+						 __ATOMIC_RELAXED))
 			r ^= 3;
 	}
 	return r;
@@ -136,13 +137,13 @@ dup:
 	stack[(at + 3) & 7] = stack[at & 7];
 	i++;
 	goto *labels[i < n ? code[i] % 4 : 4];
-xor:
-	stack[at & 7] ^= 0x55aa33cc;
+	xor : stack[at & 7] ^= 0x55aa33cc;
 	at += 3;
 	i++;
 	goto *labels[i < n ? code[i] % 4 : 4];
 end:
-	return stack[0] ^ stack[1] ^ stack[2] ^ stack[3] ^ stack[4] ^ stack[5] ^ stack[6] ^ stack[7];
+	return stack[0] ^ stack[1] ^ stack[2] ^ stack[3] ^ stack[4] ^ stack[5] ^ stack[6] ^
+	       stack[7];
 }
 
 /* What compilers seldom make, in both states: r0 is the argument and the result. */
@@ -256,8 +257,10 @@ unsigned int corpus_run(void)
 		r = r * 31 + (unsigned int)conditions((int)(i * 40) - 300, 5 - (int)i * (int)i);
 	}
 	r = r * 31 + text("The Quick brown fox 0123 jumps\tover");
-	r = r * 31 + (unsigned int)(wide(0x123456789ull, 987654321) >> 5) + (unsigned int)wide(3, 4);
-	r = r * 31 + (unsigned int)(long long)real(1234.5, 0.25) + (unsigned int)(long long)(real(0.125, 7) / 3);
+	r = r * 31 + (unsigned int)(wide(0x123456789ull, 987654321) >> 5) +
+	    (unsigned int)wide(3, 4);
+	r = r * 31 + (unsigned int)(long long)real(1234.5, 0.25) +
+	    (unsigned int)(long long)(real(0.125, 7) / 3);
 	r = r * 31 + (unsigned int)atomics(&cell, 4) + (unsigned int)cell;
 	r = r * 31 + recursive(6) + tail(9, dense);
 	sort(v, 12);

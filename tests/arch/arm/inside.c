@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A site at every instruction of a few functions, one at a time and all at once, as a jump and as a breakpoint: the functions
- * still do what they did, the hooks are called, and the bytes are as they were afterwards. With the architecture's code alone.
+ * A site at every instruction of a few functions, one at a time and all at once, as a jump and as a
+ *breakpoint: the functions still do what they did, the hooks are called, and the bytes are as they
+ *were afterwards. With the architecture's code alone.
  *
  *	inside [--verbose]
  */
@@ -50,7 +51,8 @@ general void st_dispatch(struct st_site *site, struct st_regs *regs);
 general void st_dispatch(struct st_site *site, struct st_regs *regs)
 {
 	((struct record *)site)->hits++;
-	if (regs->pc != site->func || !(regs->cpsr & CPSR_T) != !(site->flags & ST_SITE_THUMB) || regs->cpsr & CPSR_IT)
+	if (regs->pc != site->func || !(regs->cpsr & CPSR_T) != !(site->flags & ST_SITE_THUMB) ||
+	    regs->cpsr & CPSR_IT)
 		failed++;
 	if (redirect)
 		regs->pc = redirect;
@@ -82,7 +84,8 @@ static void trap(int sig, siginfo_t *info, void *context)
 
 	(void)sig;
 	for (i = 0; i < records; i++)
-		if (record[i].on && record[i].plan.addr == m->arm_pc && record[i].plan.kind == ST_KIND_BREAKPOINT)
+		if (record[i].on && record[i].plan.addr == m->arm_pc &&
+		    record[i].plan.kind == ST_KIND_BREAKPOINT)
 			break;
 	if (i == records || info->si_code != TRAP_BRKPT) {
 		printf("FAIL: a trap at %lx, code %d\n", m->arm_pc, info->si_code);
@@ -95,7 +98,8 @@ static void trap(int sig, siginfo_t *info, void *context)
 		m->arm_cpsr &= ~(unsigned long)CPSR_IT;
 }
 
-static const char *prepare(struct record *r, const uint8_t *func, size_t size, size_t offset, unsigned int flags, bool thumb)
+static const char *prepare(struct record *r, const uint8_t *func, size_t size, size_t offset,
+			   unsigned int flags, bool thumb)
 {
 	unsigned int n = (unsigned int)(r - record);
 	struct st_stub stub = {
@@ -107,7 +111,8 @@ static const char *prepare(struct record *r, const uint8_t *func, size_t size, s
 	};
 
 	memset(r, 0, sizeof(*r));
-	if (st_arch_plan_at(&r->plan, func, (unsigned long)func, size, size, offset, flags, thumb ? ST_ISA_T32 : ST_ISA_A32))
+	if (st_arch_plan_at(&r->plan, func, (unsigned long)func, size, size, offset, flags,
+			    thumb ? ST_ISA_T32 : ST_ISA_A32))
 		return r->plan.why;
 	if (st_arch_stub(&r->plan, &stub)) {
 		failed++;
@@ -141,8 +146,8 @@ static void say(bool right, const char *what, const struct st_plan *p)
 		return;
 	}
 	failed++;
-	printf("FAIL: %s: %lx in %lx, kind %d, %u instructions, %u bytes changed\n", what, p->addr, p->func, p->kind, p->insns,
-	       p->jump);
+	printf("FAIL: %s: %lx in %lx, kind %d, %u instructions, %u bytes changed\n", what, p->addr,
+	       p->func, p->kind, p->insns, p->jump);
 }
 
 static const uint8_t *end_of(const uint8_t *func)
@@ -160,11 +165,13 @@ static const uint8_t *end_of(const uint8_t *func)
 	return end;
 }
 
-/* All sites of all functions with these flags, one at a time; each that can be goes into a record. */
+/* All sites of all functions with these flags, one at a time; each that can be goes into a record.
+ */
 static void one_by_one(unsigned int flags, unsigned int want)
 {
 	const void *const *list;
-	unsigned int i, n = corpus_functions(&list), planned = 0, refused = 0, never = 0, kinds[ST_KIND_NO + 1] = {0};
+	unsigned int i, n = corpus_functions(&list), planned = 0, refused = 0, never = 0,
+			kinds[ST_KIND_NO + 1] = {0};
 
 	for (i = 0; i < n; i++) {
 		bool thumb = (uintptr_t)list[i] & 1;
@@ -192,14 +199,18 @@ static void one_by_one(unsigned int flags, unsigned int want)
 			say(is == want, "another result", &r->plan);
 		}
 	}
-	printf("one at a time, flags %u: %u sites: %u NOP, %u moved, %u breakpoints; %u never came by; %u places refused\n", flags,
-	       planned, kinds[ST_KIND_NOP], kinds[ST_KIND_MOVE], kinds[ST_KIND_BREAKPOINT], never, refused);
+	printf("one at a time, flags %u: %u sites: %u NOP, %u moved, %u breakpoints; %u never came "
+	       "by; %u places refused\n",
+	       flags, planned, kinds[ST_KIND_NOP], kinds[ST_KIND_MOVE], kinds[ST_KIND_BREAKPOINT],
+	       never, refused);
 	if (planned < 100 || never > planned / 4)
 		failed++;
-	say(!memcmp(original, __start_corpus, (size_t)(__stop_corpus - __start_corpus)), "the bytes afterwards", &record[0].plan);
+	say(!memcmp(original, __start_corpus, (size_t)(__stop_corpus - __start_corpus)),
+	    "the bytes afterwards", &record[0].plan);
 }
 
-/* Every site that can be, at the same time: a jump where it displaces nothing that another site stands on. */
+/* Every site that can be, at the same time: a jump where it displaces nothing that another site
+ * stands on. */
 static void all_at_once(unsigned int flags, unsigned int want)
 {
 	const void *const *list;
@@ -215,9 +226,11 @@ static void all_at_once(unsigned int flags, unsigned int want)
 		for (off = 0; off < size; off += thumb ? 2 : 4) {
 			struct record *r = &record[records];
 
-			if ((unsigned long)func + off < busy || prepare(r, func, size, off, flags, thumb))
+			if ((unsigned long)func + off < busy ||
+			    prepare(r, func, size, off, flags, thumb))
 				continue;
-			if (r->plan.insns > 1 && !(r->plan.orig[1] == 0xbf && r->plan.orig[0] & 15) &&
+			if (r->plan.insns > 1 &&
+			    !(r->plan.orig[1] == 0xbf && r->plan.orig[0] & 15) &&
 			    prepare(r, func, size, off, ST_PLAN_BREAKPOINT, thumb))
 				continue;
 			busy = r->plan.addr + r->plan.len;
@@ -233,12 +246,15 @@ static void all_at_once(unsigned int flags, unsigned int want)
 		put(&record[i], false);
 		never += !record[i].hits;
 	}
-	printf("all at once, flags %u: %u sites, %lu traps, %u never came by\n", flags, records, traps, never);
+	printf("all at once, flags %u: %u sites, %lu traps, %u never came by\n", flags, records,
+	       traps, never);
 	say(is == want && records > 100 && never < records / 4, "all at once", &record[0].plan);
-	say(!memcmp(original, __start_corpus, (size_t)(__stop_corpus - __start_corpus)), "the bytes afterwards", &record[0].plan);
+	say(!memcmp(original, __start_corpus, (size_t)(__stop_corpus - __start_corpus)),
+	    "the bytes afterwards", &record[0].plan);
 }
 
-/* A pc that the hook changes: mov r0, #1; add r0, #41 (left out); bx lr. And a function that returns by way of its stub. */
+/* A pc that the hook changes: mov r0, #1; add r0, #41 (left out); bx lr. And a function that
+ * returns by way of its stub. */
 __attribute__((naked, noinline, target("arm"))) static int skip_arm(void)
 {
 	__asm__("mov r0, #1\n\tadd r0, r0, #41\n\tbx lr\n\tnop");
@@ -273,7 +289,8 @@ static void changes(unsigned int flags)
 		redirect = 0;
 		whole = fn[i]();
 		put(r, false);
-		say(skipped == 1 && whole == 42 && r->hits == 2 && !r->site.pad, "a changed pc", &r->plan);
+		say(skipped == 1 && whole == 42 && r->hits == 2 && !r->site.pad, "a changed pc",
+		    &r->plan);
 
 		why = prepare(r, func, 14 - 2 * i, 0, flags, i);
 		put(r, true);
@@ -281,13 +298,15 @@ static void changes(unsigned int flags)
 		whole = fn[i]();
 		after = 0;
 		put(r, false);
-		say(!why && whole == 42 && returned == before + 1, "a return by way of the stub", &r->plan);
+		say(!why && whole == 42 && returned == before + 1, "a return by way of the stub",
+		    &r->plan);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static const unsigned int flags[] = {ST_PLAN_ANY, ST_PLAN_ANY | ST_PLAN_STRICT, ST_PLAN_BREAKPOINT};
+	static const unsigned int flags[] = {ST_PLAN_ANY, ST_PLAN_ANY | ST_PLAN_STRICT,
+					     ST_PLAN_BREAKPOINT};
 	struct sigaction sa = {.sa_sigaction = trap, .sa_flags = SA_SIGINFO};
 	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
 	unsigned long from = (unsigned long)__start_corpus & ~(page - 1);
@@ -298,8 +317,11 @@ int main(int argc, char **argv)
 	sigaction(SIGTRAP, &sa, NULL);
 	island = mmap((void *)0x00800000, SITES * ST_STUB_MAX, PROT_READ | PROT_WRITE | PROT_EXEC,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (island == MAP_FAILED || mprotect((void *)from, (unsigned long)__stop_corpus - from, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-	    mprotect((void *)self, (unsigned long)skip_thumb + 64 - self, PROT_READ | PROT_WRITE | PROT_EXEC)) {
+	if (island == MAP_FAILED ||
+	    mprotect((void *)from, (unsigned long)__stop_corpus - from,
+		     PROT_READ | PROT_WRITE | PROT_EXEC) ||
+	    mprotect((void *)self, (unsigned long)skip_thumb + 64 - self,
+		     PROT_READ | PROT_WRITE | PROT_EXEC)) {
 		perror("memory");
 		return 1;
 	}

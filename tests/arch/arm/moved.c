@@ -4,8 +4,8 @@
  * instruction at its own place and the moved one in its stub run on an emulated CPU from the same
  * state, and must leave the same state: registers, flags, vector registers, memory, where control
  * goes. So must a thread that stood between two displaced instructions and goes on with their
- * copies, also in an IT block. Where the decoder says an instruction leads is compared with where it
- * does. Runs on the build machine (the engine's code for ARM is compiled for it), so it shows too
+ * copies, also in an IT block. Where the decoder says an instruction leads is compared with where
+ *it does. Runs on the build machine (the engine's code for ARM is compiled for it), so it shows too
  * that the code does not depend on the width of a long.
  *
  *	moved [--rounds N] [--seed N] [--verbose] [--break]
@@ -123,7 +123,8 @@ static void random_start(struct state *s, bool thumb)
 		s->stack[i] = (uint8_t)rnd();
 }
 
-static void run_until(const struct state *in, struct state *out, uint32_t from, bool thumb, uint32_t until, size_t steps)
+static void run_until(const struct state *in, struct state *out, uint32_t from, bool thumb,
+		      uint32_t until, size_t steps)
 {
 	uint32_t cpsr = in->cpsr;
 	unsigned int i;
@@ -264,13 +265,15 @@ static void compare_flow(uint32_t at, bool thumb)
 		return;
 	}
 	failed++;
-	printf("FAIL: %s %08x at %x leads to %x, flow %u, to %x\n", thumb ? "T32" : "A32", i.bits, at, next, i.flow, i.to);
+	printf("FAIL: %s %08x at %x leads to %x, flow %u, to %x\n", thumb ? "T32" : "A32", i.bits,
+	       at, next, i.flow, i.to);
 }
 
 /* A thread that stands before displaced instruction @k goes on in the stub. */
 static void compare_between(const struct st_plan *plan, const struct st_stub *stub, unsigned int k)
 {
-	uint32_t at = (uint32_t)plan->addr + plan->offs[k], target = (uint32_t)stub->at + stub->map[k];
+	uint32_t at = (uint32_t)plan->addr + plan->offs[k],
+		 target = (uint32_t)stub->at + stub->map[k];
 	static struct state mid;
 	const char *diff;
 
@@ -282,7 +285,9 @@ static void compare_between(const struct st_plan *plan, const struct st_stub *st
 	run(&mid, &here, target, true);
 	if (!there.stopped || (there.r[15] >= at && there.r[15] < plan->addr + plan->len))
 		return;
-	diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
+	diff = !here.stopped	       ? "does not end"
+	       : here.err != there.err ? "ends otherwise"
+				       : differs(&there, &here);
 	between++;
 	if (!diff) {
 		passed++;
@@ -296,22 +301,28 @@ static void compare_between(const struct st_plan *plan, const struct st_stub *st
 static void write_entry(uint32_t resume)
 {
 	/* ldr r0, [sp]; add sp, #72; ldr.w pc, [pc] */
-	uint16_t code[] = {0x9800, 0xb012, 0xf8df, 0xf000, (uint16_t)resume, (uint16_t)(resume >> 16)};
+	uint16_t code[] = {0x9800, 0xb012,	     0xf8df,
+			   0xf000, (uint16_t)resume, (uint16_t)(resume >> 16)};
 
 	check(uc_mem_write(uc, ENTRY, code, sizeof(code)), "entry");
 	uc_ctl_remove_cache(uc, ENTRY, ENTRY + sizeof(code));
 }
 
 /*
- * The place at @func in the image, of @size bytes; at least @need of them must be displaced. Returns whether it was compared.
+ * The place at @func in the image, of @size bytes; at least @need of them must be displaced.
+ * Returns whether it was compared.
  */
-static bool compare(uint32_t func, unsigned int size, unsigned int need, bool thumb, const char **why)
+static bool compare(uint32_t func, unsigned int size, unsigned int need, bool thumb,
+		    const char **why)
 {
 	enum st_isa isa = thumb ? ST_ISA_T32 : ST_ISA_A32;
-	unsigned int lead = rnd() % 2 ? LEAD : 0, flags = rnd() % 2 ? ST_PLAN_ANY : rnd() % 8 ? 0 : ST_PLAN_BREAKPOINT;
+	unsigned int lead = rnd() % 2 ? LEAD : 0, flags = rnd() % 2   ? ST_PLAN_ANY
+							  : rnd() % 8 ? 0
+								      : ST_PLAN_BREAKPOINT;
 	uint8_t buf[ST_STUB_MAX];
 	uint32_t at = stubs[rnd() % (thumb ? 2 : 3)];
-	struct st_stub stub = {.buf = buf, .at = at, .site = SITE, .entry = ENTRY | 1, .ret = 0x9abcdef0};
+	struct st_stub stub = {
+		.buf = buf, .at = at, .site = SITE, .entry = ENTRY | 1, .ret = 0x9abcdef0};
 	struct st_plan plan;
 	const char *diff;
 	unsigned int i;
@@ -323,7 +334,8 @@ static bool compare(uint32_t func, unsigned int size, unsigned int need, bool th
 
 		memcpy(image + (func - CODE) - lead + i, &nop, 2);
 	}
-	ret = st_arch_plan_at(&plan, image + (func - CODE) - lead, func - lead, size + lead, size + lead + 4, lead, flags, isa);
+	ret = st_arch_plan_at(&plan, image + (func - CODE) - lead, func - lead, size + lead,
+			      size + lead + 4, lead, flags, isa);
 	if (!ret && plan.len < need) {
 		*why = "only the instruction before it is displaced";
 		return false;
@@ -456,7 +468,8 @@ static void report(const char *isa, const struct row *row, const struct count *n
 	rows_refused += refusal && n->tried;
 	rows_hit += !refusal && n->compared;
 	if (refusal && !n->tried) {
-		printf("FAIL: row %s %08x/%08x, a refusal, was never tried\n", isa, row->bits, row->mask);
+		printf("FAIL: row %s %08x/%08x, a refusal, was never tried\n", isa, row->bits,
+		       row->mask);
 		failed++;
 	}
 	if (verbose)
@@ -547,7 +560,8 @@ static void t32_row(const struct row *table, const struct row *row, unsigned int
 		} else {
 			put(func, first ? bits : other, 2);
 			put(func + 2, first ? other : bits, first ? 2 : size);
-			same = compare(func, first ? 4 : 2 + size, first ? 2 : 2 + size, true, &n.why);
+			same = compare(func, first ? 4 : 2 + size, first ? 2 : 2 + size, true,
+				       &n.why);
 			if (same && !strcmp(n.why, "loops"))
 				same = false;
 		}
@@ -560,13 +574,14 @@ static void t32_row(const struct row *table, const struct row *row, unsigned int
 static unsigned int put_block(uint32_t at, unsigned int n, unsigned int offs[4], unsigned int *cc)
 {
 	static const uint32_t plain[] = {
-		0x3101, 0x4240, 0x4611, 0xbf00, 0x6808, 0x9801, 0xf1000105, 0xe9dd2300, 0xeb010203, 0x4288,
+		0x3101, 0x4240,	    0x4611,	0xbf00,	    0x6808,
+		0x9801, 0xf1000105, 0xe9dd2300, 0xeb010203, 0x4288,
 	};
 	/* with pc, and then those that only the last may be */
 	static const uint32_t with_pc[] = {
-		0x4801,	    0xa101,	0xf8df1010, 0x4479, 0x4679, 0xe9df2304, 0xed9f0b02, 0xf20f0310, 0xf89f0011,
-		0x4770,	    0xbd10,	0xe001,	    0x4798, 0x47f0, 0xf000f810, 0xe8dff001, 0xe8d0f011, 0xf000b820,
-		0xf8dff010, 0x448f,	0x4687,
+		0x4801,	    0xa101,	0xf8df1010, 0x4479,	0x4679,	    0xe9df2304, 0xed9f0b02,
+		0xf20f0310, 0xf89f0011, 0x4770,	    0xbd10,	0xe001,	    0x4798,	0x47f0,
+		0xf000f810, 0xe8dff001, 0xe8d0f011, 0xf000b820, 0xf8dff010, 0x448f,	0x4687,
 	};
 	unsigned int mask = 1u << (4 - n), j, size = 2;
 	bool copies = rnd() % 2;
@@ -580,7 +595,8 @@ static unsigned int put_block(uint32_t at, unsigned int n, unsigned int offs[4],
 	put(at, it, 2);
 	for (j = 0; j < n; j++) {
 		bool last = j + 1 == n;
-		uint32_t bits = copies && (!last || rnd() % 2) ? plain[rnd() % 10] : with_pc[rnd() % (last ? 21 : 9)];
+		uint32_t bits = copies && (!last || rnd() % 2) ? plain[rnd() % 10]
+							       : with_pc[rnd() % (last ? 21 : 9)];
 
 		offs[j] = size;
 		put(at + size, bits, bits > 0xffff ? 4 : 2);
@@ -602,7 +618,8 @@ static void it_blocks(unsigned int rounds)
 		fill_code(true);
 		if (at)
 			put(func, 0x3101, 2);
-		compare(func, at + put_block(func + at, 1 + rnd() % 4, offs, &cc), at + 2, true, &why);
+		compare(func, at + put_block(func + at, 1 + rnd() % 4, offs, &cc), at + 2, true,
+			&why);
 	}
 	if (compared - before < rounds / 2) {
 		printf("FAIL: IT blocks: only %lu compared\n", compared - before);
@@ -628,19 +645,22 @@ static void it_breakpoints(unsigned int rounds)
 		fill_code(true);
 		size = put_block(func, n, offs, &cc);
 		last = offs[n - 1];
-		if (n > 1 && !st_arch_plan_at(&plan, image + (func - CODE), func, size, size, offs[rnd() % (n - 1)],
-					      ST_PLAN_ANY, ST_ISA_T32)) {
+		if (n > 1 && !st_arch_plan_at(&plan, image + (func - CODE), func, size, size,
+					      offs[rnd() % (n - 1)], ST_PLAN_ANY, ST_ISA_T32)) {
 			printf("FAIL: planned in the midst of an IT block\n");
 			failed++;
 		}
-		if (!st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last, 0, ST_ISA_T32)) {
+		if (!st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last, 0,
+				     ST_ISA_T32)) {
 			printf("FAIL: a jump in an IT block\n");
 			failed++;
 		}
-		if (st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last, ST_PLAN_ANY, ST_ISA_T32))
+		if (st_arch_plan_at(&plan, image + (func - CODE), func, size, size, last,
+				    ST_PLAN_ANY, ST_ISA_T32))
 			continue;
-		if (plan.kind != ST_KIND_BREAKPOINT || plan.it != cc + 1 || plan.insns != 1 || plan.len != size - last ||
-		    plan.jump != plan.len || st_arch_stub(&plan, &stub)) {
+		if (plan.kind != ST_KIND_BREAKPOINT || plan.it != cc + 1 || plan.insns != 1 ||
+		    plan.len != size - last || plan.jump != plan.len ||
+		    st_arch_stub(&plan, &stub)) {
 			printf("FAIL: breakpoint in an IT block\n");
 			failed++;
 			continue;
@@ -659,15 +679,18 @@ static void it_breakpoints(unsigned int rounds)
 		if (rnd() % 2)
 			mid.cpsr &= ~0x0600fc00u;
 		run(&mid, &here, at, true);
-		diff = !here.stopped ? "does not end" : here.err != there.err ? "ends otherwise" : differs(&there, &here);
+		diff = !here.stopped	       ? "does not end"
+		       : here.err != there.err ? "ends otherwise"
+					       : differs(&there, &here);
 		compared++;
 		if (!diff) {
 			passed++;
 			continue;
 		}
 		failed++;
-		printf("FAIL: breakpoint on the last of an IT block at %x (cpsr %08x), %u bytes: %s\n", func, mid.cpsr, plan.len,
-		       diff);
+		printf("FAIL: breakpoint on the last of an IT block at %x (cpsr %08x), %u bytes: "
+		       "%s\n",
+		       func, mid.cpsr, plan.len, diff);
 	}
 	if (compared - before < rounds / 2) {
 		printf("FAIL: breakpoints in IT blocks: only %lu compared\n", compared - before);
@@ -835,17 +858,19 @@ static void plans_anywhere(void)
 	unsigned int i;
 
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		int ret = st_arch_plan_at(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size, t[i].size, t[i].offset,
-					  t[i].flags, t[i].isa);
+		int ret = st_arch_plan_at(&plan, (const uint8_t *)t[i].code, FUNC, t[i].size,
+					  t[i].size, t[i].offset, t[i].flags, t[i].isa);
 
 		if (plan.kind == t[i].kind && !ret == (plan.kind != NO) &&
 		    (ret ? plan.why != NULL
-			 : plan.len == t[i].len && plan.insns == t[i].insns && plan.jump == t[i].jump && plan.it == t[i].it)) {
+			 : plan.len == t[i].len && plan.insns == t[i].insns &&
+				     plan.jump == t[i].jump && plan.it == t[i].it)) {
 			passed++;
 			continue;
 		}
-		printf("FAIL: plan of %s: kind %d len %u insns %u jump %u it %u %s\n", t[i].what, plan.kind, plan.len,
-		       plan.insns, plan.jump, plan.it, plan.why ? plan.why : "");
+		printf("FAIL: plan of %s: kind %d len %u insns %u jump %u it %u %s\n", t[i].what,
+		       plan.kind, plan.len, plan.insns, plan.jump, plan.it,
+		       plan.why ? plan.why : "");
 		failed++;
 	}
 }
@@ -857,13 +882,15 @@ static void sweeps(void)
 		uint16_t code[12];
 		bool refused;
 	} t[] = {
-		/* what is, or is not, a branch to the second instruction of the first function, whose end is at 6 */
-		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffb}, true},	 /* b.w */
+		/* what is, or is not, a branch to the second instruction of the first function,
+		   whose end is at 6 */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffb}, true},  /* b.w */
 		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf7ff, 0xbffa}, false}, /* to the first */
-		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xe7fb}, true},		 /* b.n */
-		{{0x2000, 0x3001, 0x4770, 0xf000, 0xe7fb}, true},		 /* behind what ends with a word */
-		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf000, 0xe7fa}, false}, /* the second half of blx */
-		{{0x2000, 0xe7fe, 0x4770}, false},			 /* its own */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xe7fb}, true},	   /* b.n */
+		{{0x2000, 0x3001, 0x4770, 0xf000, 0xe7fb}, true}, /* behind what ends with a word */
+		{{0x2000, 0x3001, 0x4770, 0xbf00, 0xf000, 0xe7fa},
+		 false},			   /* the second half of blx */
+		{{0x2000, 0xe7fe, 0x4770}, false}, /* its own */
 	};
 	struct st_plan plan, *list = &plan;
 	unsigned int i;
@@ -875,7 +902,8 @@ static void sweeps(void)
 		plan.kind = JUMP;
 		plan.why = NULL;
 		n = st_arch_sweep(&list, 1, (const uint8_t *)t[i].code, FUNC, sizeof(t[i].code));
-		if (n == t[i].refused && (plan.kind == NO) == t[i].refused && !plan.why == !t[i].refused) {
+		if (n == t[i].refused && (plan.kind == NO) == t[i].refused &&
+		    !plan.why == !t[i].refused) {
 			passed++;
 			continue;
 		}
@@ -983,13 +1011,16 @@ int main(int argc, char **argv)
 	plans_anywhere();
 	sweeps();
 	jumps();
-	printf("%u rows of the decoding tables hit: %u compared, %u refused\n", rows, rows_hit, rows_refused);
+	printf("%u rows of the decoding tables hit: %u compared, %u refused\n", rows, rows_hit,
+	       rows_refused);
 	if (rows != rows_hit + rows_refused) {
 		printf("FAIL: not every row was hit\n");
 		failed++;
 	}
-	printf("%lu moved instructions compared, %lu of them use their own bytes, %lu by a breakpoint, %lu led where they should; "
-	       "%lu times between two of them\n", compared, own, by_breakpoint, led, between);
+	printf("%lu moved instructions compared, %lu of them use their own bytes, %lu by a "
+	       "breakpoint, %lu led where they should; "
+	       "%lu times between two of them\n",
+	       compared, own, by_breakpoint, led, between);
 	printf("%lu passed, %lu failed, 0 skipped\n", passed, failed);
 	return failed != 0;
 }
