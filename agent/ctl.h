@@ -11,79 +11,81 @@
 #define ST_AGENT_CTL_H
 
 #include <stdint.h>
+#include <agent/fetch.h>
+#include <agent/mail.h>
 #include <engine/arch.h>
+#include <engine/return.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	1
+#define ST_CTL_VERSION	2
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
 #define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
 #define ST_SITE_HOOKS_MAX	7			/* hooks on one site */
+#define ST_TRAPS_BITS	17			/* index of breakpoints: twice as many places as there are sites */
+#define ST_TRAPS	(1u << ST_TRAPS_BITS)
+#define ST_INTERNAL_MAX	8
 #define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
-#define ST_FETCH_MAX	16			/* fetchargs a probe */
-#define ST_DEREF_MAX	6
 #define ST_RING_SIZE	(8u << 20)		/* bytes, a power of two */
-#define ST_STRING_MAX	255			/* bytes of a string that are recorded */
+#define ST_COLUMNS_MAX	1024			/* threads that count without a locked instruction */
 
 /* ---- sites ---- */
 
 enum st_site_state {
 	ST_SITE_FREE,
 	ST_SITE_READY,		/* record and stub complete, the site holds its own bytes */
-	ST_SITE_HOOKED,		/* the site holds a jump to its stub, or is about to */
+	ST_SITE_HOOKED,		/* the site leads to its stub, or is about to */
 	ST_SITE_PATCHED,	/* the site holds a jump to a patch's function, or is about to */
+};
+
+/*
+ * A changed site has one of two forms. Each has a stub of its own, which stays when the other one is taken: a thread may be in it.
+ * The original bytes are common to both. A form is complete before `stub` is set, and never changes afterwards.
+ */
+enum { ST_FORM_JUMP, ST_FORM_BREAKPOINT, ST_FORMS };
+
+struct st_ctl_form {
+	uint64_t stub;		/* address of the stub, without Thumb bit; 0: not prepared, or it does not fit */
+	uint32_t kind;		/* enum st_kind */
+	uint16_t size;		/* of the stub */
+	uint16_t moved;		/* offset of the moved instructions in it */
+	uint16_t path, after;	/* as struct st_stub has them */
+	uint8_t len, jump, insns, signs;	/* as in struct st_plan */
+	uint8_t offs[ST_INSNS_MAX];
+	uint16_t map[ST_INSNS_MAX];
+	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when it leads to the stub */
 };
 
 /* One changed, or once changed, place. site.dispatch etc. are read by the stub. */
 struct st_ctl_site {
 	struct st_site site;
+	struct st_return ret;	/* while it has return hooks, ret.hook is the last of its hooks */
 	uint32_t state;
 	uint32_t isa;
-	uint32_t kind;		/* enum st_kind */
+	uint32_t now;		/* ST_FORM_*: the one that it has, or will have, when changed */
 	uint32_t patch;		/* index of the newest enabled patch + 1, or 0 */
 	uint64_t addr, func, size;	/* site, function, its length */
-	uint64_t stub;		/* address of the stub, without Thumb bit */
-	uint32_t moved;		/* offset of the moved instructions in it */
-	uint32_t direct;	/* 1: a jump reaches `redirect`; 0: it goes through the stub */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
-	uint8_t len, jump, insns, signs;	/* as in struct st_plan */
-	uint8_t offs[ST_INSNS_MAX];
-	uint16_t map[ST_INSNS_MAX];
-	uint8_t orig[ST_DISPLACED_MAX];
-	uint8_t bytes[ST_JUMP_MAX];	/* what the site holds when changed */
+	uint32_t direct;	/* 1: a jump reaches `redirect`: direct_bytes; 0: it goes through the stub */
+	uint32_t pad;
+	struct st_ctl_form form[ST_FORMS];
+	uint8_t direct_bytes[ST_JUMP_MAX];
+	uint8_t orig[ST_DISPLACED_MAX];	/* of whichever form displaces more */
 	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
+	unsigned long returns[ST_SITE_HOOKS_MAX + 1];	/* of its return hooks, likewise: ret.hooks points here */
 };
+
+/* Where in ctl->trap the search for a breakpoint begins. */
+static inline uint32_t st_trap_hash(unsigned long addr)
+{
+	return (uint32_t)((uint32_t)(addr >> 1) * 0x9e3779b1u) >> (32 - ST_TRAPS_BITS);
+}
 
 /* ---- probes ---- */
-
-enum st_fetch_base {
-	ST_FETCH_REG,		/* a word of struct st_regs, by index */
-	ST_FETCH_STACK,		/* word number `index` of the stack (offset from sp) */
-	ST_FETCH_IMM,		/* `imm` itself: an immediate, or a resolved symbol's address */
-	ST_FETCH_COMM,		/* name of the thread; filled in by the tool */
-};
-
-enum st_fetch_type {
-	ST_TYPE_WORD,		/* the value, size bytes */
-	ST_TYPE_STRING,		/* NUL-terminated text at the value's address, at most ST_STRING_MAX bytes */
-};
-
-/*
- * One value: start with the base; for each of the `derefs` offsets but the last add it and read a word there; at the last
- * read `size` bytes (or, for a string, take the text at that address). No dereference: the base itself, or for
- * a string the text it points to.
- */
-struct st_fetch {
-	uint8_t base, type, derefs, size;	/* size 1, 2, 4 or 8 */
-	uint16_t index;
-	uint16_t count;				/* elements of an array, 1 otherwise */
-	int64_t imm;
-	int64_t offs[ST_DEREF_MAX];
-};
 
 enum st_probe_state {
 	ST_PROBE_FREE,
@@ -91,20 +93,45 @@ enum st_probe_state {
 	ST_PROBE_ON,
 };
 
-#define ST_PROBE_COUNT_ONLY	1	/* count hits, write no record */
+#define ST_PROBE_COUNT_ONLY	(1u << 0)	/* count hits, write no record */
+#define ST_PROBE_SLOW		(1u << 1)	/* there is a filter, a histogram, or a value that is not just a register */
+#define ST_PROBE_CHILDREN	(1u << 8)	/* hits of forked children count, too */
+#define ST_PROBE_RETURN		(1u << 2)	/* hit when the function returns */
+
+/*
+ * A histogram has a bucket for negative values, one for 0, one for each power of two, and one for what could not be read:
+ * bucket 2 + n holds 2^n to 2^(n+1) - 1.
+ */
+#define ST_HIST_NEGATIVE	0
+#define ST_HIST_ZERO		1
+#define ST_HIST_FAULT		66
+#define ST_HIST_BUCKETS		67
 
 struct st_ctl_probe {
 	struct st_hook hook;	/* hook.func = agent's st_agent_probe, hook.data = this record's address in the target */
 	uint32_t state;
 	uint32_t flags;
-	uint32_t owner;		/* pid of the tool that reads its hits */
+	uint32_t index;		/* of this record */
 	uint32_t fetches;
+	uint32_t room;		/* bytes of the largest record, its header included */
+	uint32_t owner;		/* pid of the tool that reads its hits */
 	uint64_t owner_start;	/* its start time (/proc/PID/stat field 22), so that a reused pid is not taken for it */
-	uint64_t hits;		/* counted by the agent, relaxed atomic */
+	uint64_t hits;		/* those that are in no column: st_ctl_hits() has the sum */
 	uint64_t sites;		/* how many sites it sits on */
+	struct st_program filter;	/* a hit for which it gives 0, or a fault, is none: neither counted nor recorded */
+	struct st_program hist;		/* gives the value for the histogram */
+	uint32_t hist_signed;
+	uint32_t pad;
 	struct st_fetch fetch[ST_FETCH_MAX];
 	char name[64];
 	char spec[512];
+};
+
+/* The rest of a probe, which few have. */
+struct st_ctl_code {
+	struct st_op op[ST_CODE_MAX];
+	char text[ST_TEXT_MAX];
+	uint64_t bucket[ST_HIST_BUCKETS];
 };
 
 /* ---- the ring: hits, from all threads to the tool ---- */
@@ -122,6 +149,8 @@ struct st_rec {
 	uint16_t cpu;		/* 0xffff: not known */
 	uint32_t tid;
 	uint32_t faults;	/* bit i: fetcharg i could not be read */
+	uint32_t pid;		/* of the process: a forked child's is not ctl->pid */
+	uint32_t pad;
 	uint64_t time;		/* st_agent_clock() ticks: TSC, CNTVCT, or ns where neither can be read */
 	uint64_t ip;
 	uint64_t parent;
@@ -169,19 +198,53 @@ struct st_ctl {
 	uint64_t ready;		/* 1 when the agent is complete and may be used */
 	/* of the agent's image in the target */
 	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
+	uint64_t ret, return_enter, returns_list, unwind_hook;
+	uint64_t trap_handler, trap_restorer, trap_state, trap_sigaction, trap_sigmask;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
+	uint64_t mail_func;	/* st_agent_mail */
+	uint64_t home;		/* of a word that holds the process id, and 0 in a child (home.h); 0: not known */
+	uint64_t early;		/* its own address: the thread pointer of a program that has just been started and has none yet */
+	uint32_t pid;		/* of the process, as the tool sees it */
+	uint32_t pad0;
 	int64_t rseq_offset;	/* of struct rseq from the thread pointer; 0: not known, cpu is 0xffff */
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
-	uint32_t patch_seq, pad;
+	uint32_t patch_seq;
+	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
+	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
+	/* Hooks of the agent's own, not a user's: on the C library's functions for signals, on its unwinder's. */
+	struct st_hook internal[ST_INTERNAL_MAX];
 	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */
 	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
+	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
 	struct st_ctl_site site[ST_SITES_MAX];
+	/*
+	 * The sites that have a breakpoint form, for the handler: index + 1, from st_trap_hash() on, 0 ends the search. Entries are
+	 * only added: a thread may come late with a trap.
+	 */
+	uint32_t trap[ST_TRAPS];
+	struct st_ctl_code code[ST_PROBES_MAX];	/* of the probe with the same index */
+	/*
+	 * Hits by thread and probe, added to by one thread alone. Columns below columns_used have been handed out; a process
+	 * that was forked takes columns of its own.
+	 */
+	uint64_t column[ST_COLUMNS_MAX][ST_PROBES_MAX];
 };
+
+/* Hits of the probe at @index. */
+static inline uint64_t st_ctl_hits(const struct st_ctl *ctl, uint32_t index)
+{
+	uint32_t i, used = __atomic_load_n(&ctl->columns_used, __ATOMIC_ACQUIRE);
+	uint64_t n = __atomic_load_n(&ctl->probe_rec[index].hits, __ATOMIC_RELAXED);
+
+	for (i = 0; i < used && i < ST_COLUMNS_MAX; i++)
+		n += __atomic_load_n(&ctl->column[i][index], __ATOMIC_RELAXED);
+	return n;
+}
 
 #endif

@@ -10,16 +10,16 @@
  * commit.
  */
 #include <agent/clock.h>
-#include <agent/ctl.h>
+#include <agent/hit.h>
+#include <agent/home.h>
 #include <agent/probe.h>
 #include <engine/syscall.h>
+#include <engine/thread.h>
 
-#define PAGE 4096ul	/* the smallest there is: larger ones are whole numbers of it */
-#define CPU_UNKNOWN 0xffff
 #define FILLER 0xffff
 #define RING_MASK (ST_RING_SIZE - 1)
-/* Ring space of a string: 2 bytes of length and the text, padded. */
-#define STRING_ROOM ((2 + ST_STRING_MAX + 7) & ~7u)
+/* What the slot of a thread says that gets no column: there are no more. */
+#define NO_COLUMN 1ul
 
 _Static_assert((ST_RING_SIZE & RING_MASK) == 0, "positions are taken modulo the ring's size");
 _Static_assert(offsetof(struct st_ring, data) % 8 == 0, "records are 8-byte aligned");
@@ -27,17 +27,11 @@ _Static_assert(sizeof(struct st_rec) % 8 == 0, "so are the values behind the hea
 
 struct st_ctl *st_agent_ctl;
 
-struct iov {
-	unsigned long base, len;
-};
-
-/* What a hit knows about itself. */
-struct hit {
-	struct st_ctl *ctl;
-	const unsigned long *regs;	/* struct st_regs as words */
-	unsigned long sp;
-	int tid;
-};
+/* Which column of ctl->column a thread's slot has. Copied by a fork, and worth nothing in the child: another pid. */
+static struct {
+	int pid;
+	uint32_t column;
+} columns[ST_THREADS];
 
 /* The 32 bits at an offset from the thread pointer. */
 static inline uint32_t thread_word(int64_t offset)
@@ -73,173 +67,14 @@ static inline uint16_t this_cpu(const struct st_ctl *ctl)
 	uint32_t cpu;
 
 	if (!ctl->rseq_offset)
-		return CPU_UNKNOWN;
+		return ST_CPU_UNKNOWN;
 	cpu = thread_word(ctl->rseq_offset + 4); /* struct rseq, cpu_id; negative: not registered */
-	return cpu < CPU_UNKNOWN ? (uint16_t)cpu : CPU_UNKNOWN;
+	return cpu < ST_CPU_UNKNOWN ? (uint16_t)cpu : ST_CPU_UNKNOWN;
 }
 
 static inline uint64_t now(const struct st_ctl *ctl)
 {
 	return ST_CLOCK_IS_NS && ctl->no_syscalls ? 0 : st_agent_clock();
-}
-
-/*
- * Is [addr, addr + len) on the page that the stack pointer is on? That page is mapped: the caller's
- * frame, or the return address, lies on it. On ARM and AArch64 nothing needs to lie at sp itself,
- * so a page that begins there is not known to be mapped.
- */
-static inline bool on_stack_page(const struct hit *hit, unsigned long addr, unsigned long len)
-{
-#if defined(__x86_64__)
-	unsigned long known = hit->sp;
-#else
-	unsigned long known = hit->sp - 1;
-#endif
-	unsigned long end = (known | (PAGE - 1)) + 1;
-
-	return addr >= hit->sp && addr < end && len <= end - addr;
-}
-
-static inline void copy(uint8_t *to, unsigned long from, unsigned long len)
-{
-	unsigned long i;
-
-	for (i = 0; i < len; i++)
-		to[i] = *(volatile const uint8_t *)(from + i);
-}
-
-/*
- * Read memory that may not be there. Returns the bytes that could be read: what lies up to the end
- * of a page is taken also if the next page is missing (a string may end there).
- */
-static unsigned long read_memory(const struct hit *hit, void *to, unsigned long addr,
-				 unsigned long len)
-{
-	struct iov local = { (unsigned long)to, len };
-	struct iov remote[2] = { { addr, len }, { 0, 0 } };
-	unsigned long first = PAGE - (addr & (PAGE - 1));
-	long n;
-
-	if (on_stack_page(hit, addr, len)) {
-		copy(to, addr, len);
-		return len;
-	}
-	if (hit->ctl->no_syscalls)
-		return 0;
-	/* process_vm_readv(2): a transfer may be partial between elements, never within one. */
-	if (first < len) {
-		remote[0].len = first;
-		remote[1].base = addr + first;
-		remote[1].len = len - first;
-	}
-	/* Any thread's id names the process's memory. */
-	n = st_syscall6(__NR_process_vm_readv, hit->tid, (long)&local, 1, (long)remote,
-			first < len ? 2 : 1, 0);
-	return n < 0 ? 0 : (unsigned long)n;
-}
-
-/* Where the fetcharg starts: a value, or the address of one. */
-static inline uint64_t fetch_base(const struct hit *hit, const struct st_fetch *f)
-{
-	switch (f->base) {
-	case ST_FETCH_REG:
-		return f->index < sizeof(struct st_regs) / sizeof(long) ? hit->regs[f->index] : 0;
-	case ST_FETCH_STACK:
-		/* An address: read as one more dereference would be. */
-		return hit->sp + f->index * sizeof(long);
-	default:
-		return (uint64_t)f->imm;
-	}
-}
-
-/* Space that the value of a fetcharg may take. */
-static inline uint32_t fetch_room(const struct st_fetch *f)
-{
-	return f->type == ST_TYPE_STRING ? STRING_ROOM : f->count * 8u;
-}
-
-/*
- * Evaluate one fetcharg into the record. Returns the space it took, a multiple of 8; sets *fault if
- * it could not be read (the value is then 0, or the empty string).
- */
-static uint32_t fetch(const struct hit *hit, const struct st_fetch *f, uint8_t *out, bool *fault)
-{
-	unsigned int size = f->size, derefs = f->derefs, i;
-	uint64_t *val = (uint64_t *)out;
-	uint64_t base = fetch_base(hit, f);
-	unsigned long addr = (unsigned long)base;
-	bool memory = derefs > 0;
-	uint32_t len, room;
-
-	*fault = false;
-	/*
-	 * A word of the stack is the value: the last dereference, unless there are others behind
-	 * it.
-	 */
-	if (f->base == ST_FETCH_STACK) {
-		memory = true;
-		if (derefs || f->type == ST_TYPE_STRING) {
-			unsigned long word = 0;
-
-			if (read_memory(hit, &word, addr, sizeof(word)) != sizeof(word))
-				goto fault;
-			addr = word;
-		}
-	}
-	for (i = 0; i < derefs; i++) {
-		unsigned long word = 0;
-
-		addr += (unsigned long)f->offs[i];
-		if (i + 1 == derefs)
-			break;
-		if (read_memory(hit, &word, addr, sizeof(word)) != sizeof(word))
-			goto fault;
-		addr = word;
-	}
-
-	if (f->type == ST_TYPE_STRING) {
-		uint8_t *text = out + 2;
-
-		len = (uint32_t)read_memory(hit, text, addr, ST_STRING_MAX);
-		if (!len)
-			goto fault;
-		for (i = 0; i < len && text[i]; i++)
-			;
-		*(uint16_t *)out = (uint16_t)i;
-		room = (2 + i + 7) & ~7u;
-		for (i += 2; i < room; i++)
-			((volatile uint8_t *)out)[i] = 0;
-		return room;
-	}
-
-	if (!memory) {
-		*val = size == 8 ? base : base & ((1ull << size * 8) - 1);
-		return f->count * 8u;
-	}
-	*val = 0;
-	len = f->count * size;
-	if (read_memory(hit, out, addr, len) != len)
-		goto fault;
-	/* An array arrived packed: widen it in place, from its end. */
-	for (i = f->count; i-- > 0;) {
-		uint64_t v = 0;
-		unsigned int b;
-
-		for (b = size; b-- > 0;)
-			v = v << 8 | out[i * size + b];
-		val[i] = v;
-	}
-	return f->count * 8u;
-
-fault:
-	*fault = true;
-	if (f->type == ST_TYPE_STRING) {
-		*val = 0;
-		return 8;
-	}
-	for (i = 0; i < f->count; i++)
-		((volatile uint64_t *)val)[i] = 0;
-	return f->count * 8u;
 }
 
 static inline void filler(struct st_ring *ring, uint32_t pos, uint32_t size)
@@ -274,45 +109,157 @@ static struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 	return (struct st_rec *)(ring->data + pos);
 }
 
-void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
-		    unsigned long parent_ip)
+/* ---- counting ---- */
+
+/*
+ * Add one to a counter that only this thread adds to. A signal handler that comes in between adds to it too: one instruction on
+ * x86-64, elsewhere an exclusive pair, which the handler's return breaks up.
+ */
+static inline void add_one(uint64_t *n)
 {
-	struct st_ctl_probe *probe = h->data;
-	struct st_ctl *ctl = st_agent_ctl;
-	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec),
-		 faults = 0, i;
-	struct st_rec *rec;
-	struct hit hit;
+#if defined(__x86_64__)
+	__asm__ volatile("incq %0" : "+m"(*n));
+#else
+	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
+#endif
+}
 
-	if (__builtin_expect(probe->state != ST_PROBE_ON, 0))
-		return;
-	__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
-	if (probe->flags & ST_PROBE_COUNT_ONLY)
-		return;
-	if (n > ST_FETCH_MAX)
-		n = ST_FETCH_MAX;
-	for (i = 0; i < n; i++)
-		room += fetch_room(&probe->fetch[i]);
-	rec = reserve(&ctl->ring, room);
-	if (!rec) {
-		__atomic_fetch_add(&ctl->ring.lost, 1, __ATOMIC_RELAXED);
-		return;
+/* A column for this thread: the one its slot had before, if that was in this process; NULL when there are no more. */
+static uint64_t *take_column(struct st_ctl *ctl, struct st_slot *t, int pid)
+{
+	unsigned int i = (unsigned int)(t - st_threads);
+	uint32_t n;
+
+	if (columns[i].pid != pid) {
+		n = __atomic_load_n(&ctl->columns_used, __ATOMIC_RELAXED);
+		do {
+			if (n >= ST_COLUMNS_MAX)
+				return NULL;
+		} while (!__atomic_compare_exchange_n(&ctl->columns_used, &n, n + 1, true, __ATOMIC_RELEASE,
+						      __ATOMIC_RELAXED));
+		columns[i].column = n;
+		columns[i].pid = pid;
 	}
+	n = columns[i].column;
+	return n < ST_COLUMNS_MAX ? ctl->column[n] : NULL;
+}
 
-	hit.ctl = ctl;
-	hit.regs = (const unsigned long *)regs;
-	hit.sp = st_regs_sp(regs);
-	hit.tid = thread_id(ctl);
-	rec->probe = (uint16_t)(probe - ctl->probe_rec);
-	rec->cpu = this_cpu(ctl);
-	rec->tid = (uint32_t)hit.tid;
+/*
+ * The first hit of a thread, or of a child that was forked since: the slot is then as its parent left it, but the id near the thread
+ * pointer is another. Where that is not known, or we must not ask who we are, hits are added up by locked instructions.
+ */
+static __attribute__((noinline, cold)) void count_slowly(struct st_ctl *ctl, struct st_ctl_probe *probe, struct st_slot *t)
+{
+	int tid = t && ctl->tid_offset ? (int)thread_word(ctl->tid_offset) : 0;
+	uint64_t *column = NULL;
+
+	if (tid && !ctl->no_syscalls && !(t->client == NO_COLUMN && t->tid == tid) &&
+	    tid == (int)st_syscall0(__NR_gettid)) {
+		column = take_column(ctl, t, (int)st_syscall0(__NR_getpid));
+		t->client = column ? (unsigned long)column : NO_COLUMN;
+		t->tid = tid;
+	}
+	if (column && probe->index < ST_PROBES_MAX)
+		add_one(&column[probe->index]);
+	else
+		__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
+}
+
+static inline void count(struct st_ctl *ctl, struct st_ctl_probe *probe)
+{
+	struct st_slot *t = st_thread_self();
+	uint32_t i = probe->index;
+
+	if (__builtin_expect(t && t->client > NO_COLUMN && t->tid == (int)thread_word(ctl->tid_offset) &&
+			     i < ST_PROBES_MAX, 1))
+		add_one(&((uint64_t *)t->client)[i]);
+	else
+		count_slowly(ctl, probe, t);
+}
+
+/* The power of two below a value. */
+static void add_to_histogram(const struct st_agent_hit *hit, const struct st_ctl_probe *probe)
+{
+	struct st_ctl_code *code = (struct st_ctl_code *)hit->code;
+	unsigned int i = ST_HIST_FAULT;
+	uint64_t v;
+
+	if (st_fetch_run(hit, probe->hist, &v)) {
+		if (probe->hist_signed && (int64_t)v < 0)
+			i = ST_HIST_NEGATIVE;
+		else
+			i = v ? ST_HIST_ZERO + 64 - (unsigned int)__builtin_clzll(v) : ST_HIST_ZERO;
+	}
+	__atomic_fetch_add(&code->bucket[i], 1, __ATOMIC_RELAXED);
+}
+
+/* ---- the hook ---- */
+
+static inline struct st_rec *begin(struct st_ctl *ctl, const struct st_ctl_probe *probe, uint32_t room, unsigned long ip,
+				   unsigned long parent_ip)
+{
+	struct st_rec *rec = reserve(&ctl->ring, room);
+
+	if (__builtin_expect(!rec, 0)) {
+		__atomic_fetch_add(&ctl->ring.lost, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
+	rec->probe = (uint16_t)probe->index;
+	rec->pid = st_agent_process(ctl);
 	rec->time = now(ctl);
 	rec->ip = ip;
 	rec->parent = parent_ip;
+	return rec;
+}
+
+/* Values that are registers, and no filter: nothing to evaluate, nothing that could go wrong. */
+static inline void record_registers(struct st_ctl *ctl, const struct st_ctl_probe *probe, const unsigned long *regs,
+				    unsigned long ip, unsigned long parent_ip)
+{
+	uint32_t n = probe->fetches, i, room;
+	struct st_rec *rec;
+	uint64_t *out;
+
+	if (n > ST_FETCH_MAX)
+		n = ST_FETCH_MAX;
+	room = sizeof(*rec) + n * 8;
+	rec = begin(ctl, probe, room, ip, parent_ip);
+	if (!rec)
+		return;
+	rec->cpu = this_cpu(ctl);
+	rec->tid = (uint32_t)thread_id(ctl);
+	rec->faults = 0;
+	out = (uint64_t *)(rec + 1);
 	for (i = 0; i < n; i++) {
+		const struct st_fetch *f = &probe->fetch[i];
+		uint32_t reg = f->index;
+
+		out[i] = reg < sizeof(struct st_regs) / sizeof(long) ? regs[reg] & f->mask : 0;
+	}
+	__atomic_store_n(&rec->size, room, __ATOMIC_RELEASE);
+}
+
+static void record(const struct st_agent_hit *hit, const struct st_ctl_probe *probe, unsigned long ip, unsigned long parent_ip)
+{
+	uint32_t n = probe->fetches, room = sizeof(struct st_rec), used = sizeof(struct st_rec), faults = 0, i;
+	struct st_ring *ring = &hit->ctl->ring;
+	struct st_rec *rec;
+
+	if (n > ST_FETCH_MAX)
+		n = ST_FETCH_MAX;
+	for (i = 0; i < n; i++)
+		room += st_fetch_room(&probe->fetch[i]);
+	if (room > ST_RING_SIZE / 4)
+		return;
+	rec = begin(hit->ctl, probe, room, ip, parent_ip);
+	if (!rec)
+		return;
+	rec->cpu = hit->cpu;
+	rec->tid = (uint32_t)hit->tid;
+	for (i = 0; i < n && st_fetch_room(&probe->fetch[i]) <= room - used; i++) {
 		bool fault;
 
-		used += fetch(&hit, &probe->fetch[i], (uint8_t *)rec + used, &fault);
+		used += st_fetch_value(hit, &probe->fetch[i], (uint8_t *)rec + used, &fault);
 		if (fault)
 			faults |= ST_REC_FAULT_BIT(i);
 	}
@@ -322,6 +269,50 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 	 * seen.
 	 */
 	if (used < room)
-		filler(&ctl->ring, (uint32_t)((uint8_t *)rec - ctl->ring.data) + used, room - used);
+		filler(ring, (uint32_t)((uint8_t *)rec - ring->data) + used, room - used);
 	__atomic_store_n(&rec->size, used, __ATOMIC_RELEASE);
+}
+
+static __attribute__((noinline)) void slow_hit(struct st_ctl *ctl, struct st_ctl_probe *probe, struct st_regs *regs,
+					       unsigned long ip, unsigned long parent_ip)
+{
+	struct st_agent_hit hit;
+	uint64_t v;
+
+	if (probe->index >= ST_PROBES_MAX)
+		return;
+	hit.ctl = ctl;
+	hit.code = &ctl->code[probe->index];
+	hit.regs = (const unsigned long *)regs;
+	hit.sp = st_regs_sp(regs);
+	hit.tid = thread_id(ctl);
+	hit.cpu = this_cpu(ctl);
+	if (probe->filter.ops && (!st_fetch_run(&hit, probe->filter, &v) || !v))
+		return;
+	count(ctl, probe);
+	if (probe->hist.ops)
+		add_to_histogram(&hit, probe);
+	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
+		record(&hit, probe, ip, parent_ip);
+}
+
+void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
+		    unsigned long parent_ip)
+{
+	struct st_ctl_probe *probe = h->data;
+	struct st_ctl *ctl = st_agent_ctl;
+	uint32_t flags = probe->flags;
+
+	if (__builtin_expect(probe->state != ST_PROBE_ON, 0))
+		return;
+	/* In a forked child that nobody follows. */
+	if (__builtin_expect(st_agent_process(ctl) != ctl->pid, 0) && !(flags & ST_PROBE_CHILDREN))
+		return;
+	if (__builtin_expect(flags & ST_PROBE_SLOW, 0)) {
+		slow_hit(ctl, probe, regs, ip, parent_ip);
+		return;
+	}
+	count(ctl, probe);
+	if (!(flags & ST_PROBE_COUNT_ONLY))
+		record_registers(ctl, probe, (const unsigned long *)regs, ip, parent_ip);
 }

@@ -29,4 +29,12 @@ extern struct st_ctl *st_agent_ctl __attribute__((visibility("hidden")));
 void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 		    unsigned long parent_ip);
 
+/**
+ * st_agent_mail() - write a letter to the tool (mail.h)
+ * @h: the hook `objects` or `exec` of a struct st_ctl_mail, which hook.data is
+ *
+ * Context: any thread; may wait for ST_MAIL_MS.
+ */
+void st_agent_mail(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip);
+
 #endif

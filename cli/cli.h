@@ -78,6 +78,8 @@ bool cli_count(const char *text, const char *what, uint64_t *n);
 void cli_hold_signals(void);
 /* Has one of them come? Returns its number or 0. */
 int cli_signal_pending(void);
+/* Has one come, now or before? */
+bool cli_signalled(void);
 
 /*
  * Write out stdout. Returns false when that is not possible any more. A reader that has gone away

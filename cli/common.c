@@ -121,6 +121,8 @@ void cli_hold_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+static int last_signal;
+
 int cli_signal_pending(void)
 {
 	const struct timespec none = { 0 };
@@ -129,7 +131,17 @@ int cli_signal_pending(void)
 
 	end_signals(&set);
 	sig = sigtimedwait(&set, NULL, &none);
+	if (sig > 0)
+		last_signal = sig;
 	return sig > 0 ? sig : 0;
+}
+
+bool cli_signalled(void)
+{
+	sigset_t set, pending;
+
+	end_signals(&set);
+	return last_signal || (!sigpending(&pending) && !sigandset(&pending, &pending, &set) && !sigisemptyset(&pending));
 }
 
 bool cli_flush(int *status)

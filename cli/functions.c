@@ -38,8 +38,8 @@ const char cli_functions_help[] =
 
 struct list {
 	struct st_proc *proc;		/* NULL: a file */
-	const struct st_ctl_site **sites;	/* of ours, in the process */
-	size_t nsites;
+	const struct st_ctl *ctl;	/* of the agent in the process, or NULL */
+	unsigned int flags;		/* ST_PLAN_*, for the object that is listed */
 	char **globs;
 	int nglobs;
 	uint8_t *code;
@@ -60,54 +60,6 @@ static bool wanted(const struct list *l, const char *object, const char *functio
 		if (cli_glob_match(l->globs[i], object, function))
 			return true;
 	return !l->nglobs;
-}
-
-static int by_address(const void *a, const void *b)
-{
-	const struct st_ctl_site *const *x = a, *const *y = b;
-
-	return (*x)->addr < (*y)->addr ? -1 : (*x)->addr > (*y)->addr;
-}
-
-/* The sites that hold a jump of ours now, by address. */
-static void find_sites(struct list *l, const struct st_ctl *ctl)
-{
-	uint32_t used = ctl->sites_used < ST_SITES_MAX ? ctl->sites_used : ST_SITES_MAX, i;
-
-	l->sites = calloc(used, sizeof(*l->sites));
-	for (i = 0; l->sites && i < used; i++) {
-		const struct st_ctl_site *site = &ctl->site[i];
-
-		if (site->state == ST_SITE_HOOKED || site->state == ST_SITE_PATCHED)
-			l->sites[l->nsites++] = site;
-	}
-	if (l->sites)
-		qsort(l->sites, l->nsites, sizeof(*l->sites), by_address);
-}
-
-/* Put back, in our copy, what sites of ours have changed. */
-static void undo_sites(const struct list *l, unsigned long addr, size_t len)
-{
-	size_t lo = 0, hi = l->nsites;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (l->sites[mid]->addr < addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; lo < l->nsites; lo++) {
-		const struct st_ctl_site *site = l->sites[lo];
-		uint64_t at = site->addr - addr;
-		size_t n = site->jump, i;
-
-		if (at >= len)
-			break;
-		for (i = 0; i < n && i < sizeof(site->orig) && i < len - at; i++)
-			l->code[at + i] = site->orig[i];
-	}
 }
 
 static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
@@ -144,8 +96,12 @@ static void plan(struct list *l, struct st_object *obj, const struct st_func *f,
 		plan->why = "its bytes can't be read";
 		return;
 	}
-	undo_sites(l, f->addr, len);
-	st_arch_plan(plan, l->code, f->addr, size, room, f->isa);
+	if (l->ctl && st_sites_undo(l->ctl, f->addr, l->code, len)) {
+		plan->why = "out of memory";
+		return;
+	}
+	st_arch_plan_at(plan, l->code, f->addr, size, room, 0, l->flags | (f->flags & ST_FUNC_PART ? ST_PLAN_STRICT : 0),
+			f->isa);
 }
 
 static void count(struct list *l, const struct st_plan *p)
@@ -199,13 +155,14 @@ static void show(const struct st_object *obj, const struct st_func *f, const str
 	putchar('\n');
 }
 
-static void list_object(struct list *l, struct st_object *obj)
+static void list_object(struct list *l, const struct st_objects *objs, struct st_object *obj)
 {
 	unsigned long planned = 0, counted = 0;
 	const struct st_func *f;
 	struct st_plan p;
 	size_t n, i;
 
+	l->flags = st_object_no_breakpoints(objs, obj) ? 0 : ST_PLAN_ANY;
 	f = st_object_functions(obj, &n);
 	if (obj->why && (!l->nglobs || !n))
 		cli_say("%s: %s", obj->name, obj->why);
@@ -287,7 +244,7 @@ int cli_functions(int argc, char **argv)
 			l.proc = proc;
 		} else if (!ret) {
 			l.proc = st_session_proc(session);
-			find_sites(&l, st_session_ctl(session));
+			l.ctl = st_session_ctl(session);
 		}
 		if (!ret)
 			ret = st_objects_read(l.proc, &objs, err);
@@ -299,7 +256,7 @@ int cli_functions(int argc, char **argv)
 		goto out;
 	}
 	for (i = 0; i < objs->n; i++)
-		list_object(&l, &objs->object[i]);
+		list_object(&l, objs, &objs->object[i]);
 	if (cli_flush(&status)) {
 		if (l.matched)
 			summary(&l);
@@ -309,7 +266,6 @@ int cli_functions(int argc, char **argv)
 	st_objects_free(objs);
 out:
 	free(l.code);
-	free(l.sites);
 	if (session)
 		st_session_close(session);
 	st_proc_close(proc);

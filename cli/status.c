@@ -16,8 +16,9 @@ const char cli_status_help[] =
 	"sidetrack status [-p PID]\n"
 	"\n"
 	"With -p: a line for each probe and patch in the process, nothing when there is none:\n"
-	"    probe NAME HITS hits on SITES sites, by PID: SPEC\n"
+	"    probe NAME HITS hits on SITES sites (KINDS), by PID: SPEC\n"
 	"    patch NAME STATE LEVEL OBJECT FUNCTIONS\n"
+	"KINDS says how the sites lead to the probe: how many are nop, move, breakpoint.\n"
 	"A probe whose sidetrack was killed is marked 'orphan'; the next 'probe' or 'detach'\n"
 	"removes it.\n"
 	"Without -p: a line for each process that has any: PID COMM PROBES PATCHES\n"
@@ -28,26 +29,46 @@ const char cli_status_help[] =
 	"Example:\n"
 	"    sidetrack status -p $(pidof redis-server)\n";
 
-static void show_probe(int pid, const struct st_ctl_probe *shared)
+static const char *const kind_names[ST_KIND_NO] = {
+	[ST_KIND_NOP] = "nop",
+	[ST_KIND_MOVE] = "move",
+	[ST_KIND_BREAKPOINT] = "breakpoint",
+};
+
+static void show_probe(int pid, const struct st_ctl *ctl, unsigned int index)
 {
-	struct st_ctl_probe p = *shared;
+	struct st_ctl_probe p = ctl->probe_rec[index];
+	uint64_t hits = st_ctl_hits(ctl, index);
+	uint64_t hook = ctl->self + (uint64_t)((const char *)&ctl->probe_rec[index].hook - (const char *)ctl);
+	unsigned long kinds[ST_KIND_NO];
+	const char *between = " (";
+	unsigned int i;
 	bool orphan =
 		!p.owner || p.owner > INT32_MAX || st_start_time((int)p.owner) != p.owner_start;
 
+	st_sites_kinds(ctl, hook, kinds);
 	p.name[sizeof(p.name) - 1] = p.spec[sizeof(p.spec) - 1] = '\0';
 	if (cli_json) {
 		printf("{\"pid\":%d,\"kind\":\"probe\",\"name\":", pid);
 		st_json_string(stdout, p.name, strlen(p.name));
-		printf(",\"hits\":%" PRIu64 ",\"sites\":%" PRIu64 ",\"owner\":%" PRIu32
-		       ",\"orphan\":%s,\"spec\":",
-		       p.hits, p.sites, p.owner, orphan ? "true" : "false");
+		printf(",\"hits\":%" PRIu64 ",\"sites\":%" PRIu64, hits, p.sites);
+		for (i = 0; i < ST_KIND_NO; i++)
+			printf(",\"%s\":%lu", kind_names[i], kinds[i]);
+		printf(",\"owner\":%" PRIu32 ",\"orphan\":%s,\"spec\":", p.owner, orphan ? "true" : "false");
 		st_json_string(stdout, p.spec, strlen(p.spec));
 		fputs("}\n", stdout);
 		return;
 	}
 	fputs("probe ", stdout);
 	cli_word(stdout, p.name);
-	printf(" %" PRIu64 " hits on %" PRIu64 " sites, by ", p.hits, p.sites);
+	printf(" %" PRIu64 " hits on %" PRIu64 " sites", hits, p.sites);
+	for (i = 0; i < ST_KIND_NO; i++) {
+		if (!kinds[i])
+			continue;
+		printf("%s%lu %s", between, kinds[i], kind_names[i]);
+		between = ", ";
+	}
+	printf("%s, by ", *between == ',' ? ")" : "");
 	if (orphan)
 		fputs("orphan", stdout);
 	else
@@ -64,7 +85,7 @@ static int show_process(int pid, struct st_session *s)
 
 	for (i = 0; i < ST_PROBES_MAX; i++)
 		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
-			show_probe(pid, &ctl->probe_rec[i]);
+			show_probe(pid, ctl, i);
 	for (i = 0; i < ST_PATCHES_MAX; i++)
 		if (ctl->patch[i].state != ST_PATCH_FREE)
 			cli_show_patch(pid, &ctl->patch[i], "patch ");

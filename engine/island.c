@@ -90,7 +90,12 @@ static struct st_island *new_island(unsigned long near, unsigned long reach)
 	i->at = (unsigned long)at;
 	i->next = islands;
 	islands = i;
+#if defined(__arm__)
+	st_unwind_head(i->write, i->at);
+	i->used = ST_UNWIND_HEAD;
+#else
 	st_unwind_cover(i->at, i->at + CHUNK);
+#endif
 	return i;
 fail:
 	if (fd >= 0)
@@ -146,4 +151,12 @@ void st_islands_each(void (*fn)(unsigned long start, unsigned long end))
 {
 	for (struct st_island *i = islands; i; i = i->next)
 		fn(i->at, i->at + CHUNK);
+}
+
+unsigned long st_island_at(unsigned long addr)
+{
+	for (struct st_island *i = islands; i; i = i->next)
+		if (addr - i->at < CHUNK)
+			return i->at;
+	return 0;
 }

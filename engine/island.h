@@ -25,6 +25,9 @@ void st_island_commit(void *write, const void *code, size_t size, size_t room) _
 /* In the child of a fork: the memory so far is shared with the parent, so new stubs go to new memory. */
 void st_islands_after_fork(void) __attribute__((visibility("hidden")));
 
+/* Where the memory for stubs begins that @addr is in, or 0. */
+unsigned long st_island_at(unsigned long addr) __attribute__((visibility("hidden")));
+
 /* Calls it for all memory that stubs may be in. */
 void st_islands_each(void (*fn)(unsigned long start, unsigned long end)) __attribute__((visibility("hidden")));
 

@@ -106,6 +106,11 @@ void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long i
 /* Where stubs go when a function returns to @after (arch/<arch>/return.S). Not a C function. */
 void st_return(void);
 
+#if defined(__x86_64__)
+/* A `ret`: where a hook sends a thread that is to return from a function at once. */
+void st_return_ret(void);
+#endif
+
 /* Called by it. @regs: as they are behind the return, but pc, which is set. Return: pc, with Thumb bit. */
 unsigned long st_return_run(struct st_regs *regs) __attribute__((visibility("hidden")));
 

@@ -92,6 +92,7 @@ static struct st_slot *take(struct st_slot *t, unsigned long old, unsigned long 
 		tid_offset = 0;
 	t->busy = 0;
 	t->depth = 0;
+	t->client = 0;
 	t->err = st_errno_location ? st_errno_location() : NULL;
 	return t;
 }

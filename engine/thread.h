@@ -30,6 +30,7 @@
  * @depth: dispatches on top of the outermost one
  * @tid: of the thread that took the slot
  * @err: address of the thread's errno, or NULL
+ * @client: of whoever runs the hooks: 0 when another thread takes the slot. Survives a fork, as the slot does
  */
 struct st_slot {
 	unsigned long tp;
@@ -38,6 +39,7 @@ struct st_slot {
 	unsigned int depth;
 	int tid;
 	int *err;
+	unsigned long client;
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct st_slot, tp) == ST_SLOT_TP, "entry.S");

@@ -7,19 +7,7 @@
 #include <engine/return.h>
 #include <engine/unwind.h>
 
-#if defined(__arm__)
-/* It asks __gnu_Unwind_Find_exidx(), which is ours (unwind_arm.c). */
-bool st_unwind_prepare(void)
-{
-	return true;
-}
-
-void st_unwind_cover(unsigned long start, unsigned long end)
-{
-	(void)start;
-	(void)end;
-}
-#else
+#if !defined(__arm__)
 /* In a program that is linked statically they are there, or nothing unwinds. */
 void __register_frame(const void *table) __attribute__((weak));
 

@@ -113,29 +113,45 @@ struct value {
 	bool fault;
 };
 
+static bool is_text(const struct st_spec_arg *arg)
+{
+	return arg->fetch.base != ST_FETCH_NONE &&
+	       (arg->fetch.type == ST_TYPE_STRING || arg->fetch.type == ST_TYPE_STRINGS);
+}
+
+/* What a text in a record takes: its length stands in front of it. */
+static size_t text_room(const uint8_t *data)
+{
+	uint16_t len;
+
+	memcpy(&len, data, sizeof(len));
+	return len == ST_STRING_FAULT ? 8 : (sizeof(len) + len + 7) & ~(size_t)7;
+}
+
 /*
  * The next value of a record, and *pos behind it. Returns false when it does not lie within the
  * record. Layout: agent/ctl.h, struct st_rec.
  */
 static bool next_value(const struct st_probe_hit *hit, unsigned int i, size_t *pos, struct value *v)
 {
-	size_t size = hit->rec->size, need;
-	uint16_t len;
+	size_t size = hit->rec->size, at = *pos;
+	unsigned int n;
 
 	v->arg = &hit->spec->arg[i];
 	v->data = (const uint8_t *)hit->rec + *pos;
 	v->fault = hit->rec->faults & ST_REC_FAULT_BIT(i);
-	if (v->arg->fetch.type == ST_TYPE_STRING) {
-		if (*pos > size || size - *pos < sizeof(len))
+	for (n = v->arg->fetch.count; n; n--) {
+		size_t need = 8;
+
+		if (at > size || size - at < need)
 			return false;
-		memcpy(&len, v->data, sizeof(len));
-		need = (sizeof(len) + len + 7) & ~(size_t)7;
-	} else {
-		need = v->arg->fetch.count * (size_t)8;
+		if (is_text(v->arg))
+			need = text_room((const uint8_t *)hit->rec + at);
+		if (size - at < need)
+			return false;
+		at += need;
 	}
-	if (*pos > size || size - *pos < need)
-		return false;
-	*pos += need;
+	*pos = at;
 	return true;
 }
 
@@ -153,17 +169,11 @@ bool st_probe_hit_check(const struct st_probe_hit *hit)
 	return true;
 }
 
-static uint64_t element(const struct value *v, unsigned int i)
+static uint64_t element(const struct value *v)
 {
-	const struct st_spec_arg *arg = v->arg;
 	uint64_t val;
 
-	memcpy(&val, v->data + i * sizeof(val), sizeof(val));
-	if (arg->bits) {
-		val >>= arg->shift;
-		if (arg->bits < 64)
-			val &= (1ull << arg->bits) - 1;
-	}
+	memcpy(&val, v->data, sizeof(val));
 	return val;
 }
 
@@ -187,13 +197,33 @@ static void print_symbol(FILE *out, const struct st_probe_hit *hit, uint64_t add
 	fprintf(out, "+0x%" PRIx64, offset);
 }
 
-static void text_element(FILE *out, const struct st_probe_hit *hit, const struct value *v,
-			 unsigned int i)
+static void quoted(FILE *out, const char *text, size_t len)
 {
-	uint64_t val = element(v, i);
+	fputc('"', out);
+	print_escaped(out, text, len, true);
+	fputc('"', out);
+}
+
+static void text_string(FILE *out, const uint8_t *data)
+{
+	uint16_t len;
+
+	memcpy(&len, data, sizeof(len));
+	if (len == ST_STRING_FAULT)
+		fputs("(fault)", out);
+	else
+		quoted(out, (const char *)data + sizeof(len), len);
+}
+
+static void text_element(FILE *out, const struct st_probe_hit *hit, const struct value *v)
+{
+	uint64_t val = element(v);
 	char c = (char)val;
 
 	switch (v->arg->show) {
+	case ST_SHOW_STRING:
+		text_string(out, v->data);
+		break;
 	case ST_SHOW_UNSIGNED:
 		fprintf(out, "%" PRIu64, val);
 		break;
@@ -218,32 +248,43 @@ static void text_element(FILE *out, const struct st_probe_hit *hit, const struct
 	}
 }
 
-static void text_value(FILE *out, const struct st_probe_hit *hit, const struct value *v)
+/* The function that returned: without an offset, as it is no place in it. */
+static void print_function(FILE *out, const struct st_probe_hit *hit, uint64_t addr)
+{
+	uint64_t offset;
+	const char *name = hit->symbolize ? hit->symbolize(hit->ctx, addr, &offset) : NULL;
+
+	if (name)
+		st_print_safe(out, name, strlen(name));
+	else
+		fprintf(out, "0x%" PRIx64, addr);
+}
+
+/* The next element of an array, or the next text. */
+static void advance(struct value *v)
+{
+	v->data += is_text(v->arg) ? text_room(v->data) : 8;
+}
+
+static void text_value(FILE *out, const struct st_probe_hit *hit, struct value v)
 {
 	unsigned int i;
-	uint16_t len;
 
-	if (v->fault) {
+	if (v.fault) {
 		fputs("(fault)", out);
-	} else if (v->arg->show == ST_SHOW_COMM) {
-		fputc('"', out);
-		if (hit->comm)
-			print_escaped(out, hit->comm, strlen(hit->comm), true);
-		fputc('"', out);
-	} else if (v->arg->show == ST_SHOW_STRING) {
-		memcpy(&len, v->data, sizeof(len));
-		fputc('"', out);
-		print_escaped(out, (const char *)v->data + sizeof(len), len, true);
-		fputc('"', out);
+	} else if (v.arg->show == ST_SHOW_COMM) {
+		quoted(out, hit->comm ? hit->comm : "", hit->comm ? strlen(hit->comm) : 0);
+	} else if (v.arg->show == ST_SHOW_TEXT) {
+		quoted(out, v.arg->text, strlen(v.arg->text));
 	} else {
-		if (v->arg->array)
+		if (v.arg->array)
 			fputc('{', out);
-		for (i = 0; i < v->arg->fetch.count; i++) {
+		for (i = 0; i < v.arg->fetch.count; i++, advance(&v)) {
 			if (i)
 				fputc(',', out);
-			text_element(out, hit, v, i);
+			text_element(out, hit, &v);
 		}
-		if (v->arg->array)
+		if (v.arg->array)
 			fputc('}', out);
 	}
 }
@@ -266,11 +307,17 @@ void st_print_text(FILE *out, const struct st_probe_hit *hit)
 		fprintf(out, " [%03u]", rec->cpu);
 	fprintf(out, " %" PRIu64 ".%06" PRIu64 ": %s: (", hit->ns / 1000000000,
 		hit->ns / 1000 % 1000000, hit->spec->name);
-	print_symbol(out, hit, rec->ip);
+	if (hit->spec->ret) {
+		print_symbol(out, hit, rec->parent);
+		fputs(" <- ", out);
+		print_function(out, hit, rec->ip);
+	} else {
+		print_symbol(out, hit, rec->ip);
+	}
 	fputc(')', out);
 	for (i = 0; i < hit->spec->nargs && next_value(hit, i, &pos, &v); i++) {
 		fprintf(out, " %s=", v.arg->name);
-		text_value(out, hit, &v);
+		text_value(out, hit, v);
 	}
 	fputc('\n', out);
 }
@@ -291,13 +338,21 @@ static void json_symbol(FILE *out, const struct st_probe_hit *hit, uint64_t addr
 	st_json_string(out, text, strlen(text));
 }
 
-static void json_element(FILE *out, const struct st_probe_hit *hit, const struct value *v,
-			 unsigned int i)
+static void json_element(FILE *out, const struct st_probe_hit *hit, const struct value *v)
 {
-	uint64_t val = element(v, i);
+	uint64_t val = element(v);
 	char c = (char)val;
 
+	uint16_t len;
+
 	switch (v->arg->show) {
+	case ST_SHOW_STRING:
+		memcpy(&len, v->data, sizeof(len));
+		if (len == ST_STRING_FAULT)
+			fputs("null", out);
+		else
+			st_json_string(out, (const char *)v->data + sizeof(len), len);
+		break;
 	case ST_SHOW_UNSIGNED:
 		fprintf(out, "%" PRIu64, val);
 		break;
@@ -315,30 +370,25 @@ static void json_element(FILE *out, const struct st_probe_hit *hit, const struct
 	}
 }
 
-static void json_value(FILE *out, const struct st_probe_hit *hit, const struct value *v)
+static void json_value(FILE *out, const struct st_probe_hit *hit, struct value v)
 {
 	unsigned int i;
-	uint16_t len;
 
-	if (v->fault) {
+	if (v.fault || (v.arg->show == ST_SHOW_COMM && !hit->comm)) {
 		fputs("null", out);
-	} else if (v->arg->show == ST_SHOW_COMM) {
-		if (hit->comm)
-			st_json_string(out, hit->comm, strlen(hit->comm));
-		else
-			fputs("null", out);
-	} else if (v->arg->show == ST_SHOW_STRING) {
-		memcpy(&len, v->data, sizeof(len));
-		st_json_string(out, (const char *)v->data + sizeof(len), len);
+	} else if (v.arg->show == ST_SHOW_COMM) {
+		st_json_string(out, hit->comm, strlen(hit->comm));
+	} else if (v.arg->show == ST_SHOW_TEXT) {
+		st_json_string(out, v.arg->text, strlen(v.arg->text));
 	} else {
-		if (v->arg->array)
+		if (v.arg->array)
 			fputc('[', out);
-		for (i = 0; i < v->arg->fetch.count; i++) {
+		for (i = 0; i < v.arg->fetch.count; i++, advance(&v)) {
 			if (i)
 				fputc(',', out);
-			json_element(out, hit, v, i);
+			json_element(out, hit, &v);
 		}
-		if (v->arg->array)
+		if (v.arg->array)
 			fputc(']', out);
 	}
 }
@@ -365,13 +415,17 @@ void st_print_json(FILE *out, const struct st_probe_hit *hit)
 	st_json_string(out, hit->spec->name, strlen(hit->spec->name));
 	fputs(",\"function\":", out);
 	json_symbol(out, hit, rec->ip);
+	if (hit->spec->ret) {
+		fputs(",\"caller\":", out);
+		json_symbol(out, hit, rec->parent);
+	}
 	fputs(",\"args\":{", out);
 	for (i = 0; i < hit->spec->nargs && next_value(hit, i, &pos, &v); i++) {
 		if (i)
 			fputc(',', out);
 		st_json_string(out, v.arg->name, strlen(v.arg->name));
 		fputc(':', out);
-		json_value(out, hit, &v);
+		json_value(out, hit, v);
 	}
 	fputs("}}\n", out);
 }

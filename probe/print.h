@@ -13,7 +13,7 @@
 #include <probe/spec.h>
 
 /* Longest record that a probe can write. */
-#define ST_REC_MAX (sizeof(struct st_rec) + ST_FETCH_MAX * (size_t)(ST_SPEC_ARRAY_MAX * 8))
+#define ST_REC_MAX (sizeof(struct st_rec) + ST_FETCH_MAX * (size_t)(ST_SPEC_ARRAY_MAX * ST_STRING_ROOM))
 
 /**
  * typedef st_symbolize - name of the function that holds an address
@@ -44,7 +44,7 @@ bool st_probe_hit_check(const struct st_probe_hit *hit);
 
 /**
  * st_print_text() - `COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...` and a
- * newline
+ * newline; `(CALLER+OFFSET <- FUNCTION)` for a return
  */
 void st_print_text(FILE *out, const struct st_probe_hit *hit);
 

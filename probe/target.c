@@ -5,8 +5,8 @@
  */
 #include <elf.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <inttypes.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,23 +14,28 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "match.h"
 #include "target.h"
 
 #define UNHOOK_TRIES 50			/* of 20 ms */
 #define COMMS 64			/* threads whose names are kept */
 #define COMM_NS 1000000000ull		/* for how long */
 #define COMM_MAX 64
+#define LESSONS 20			/* times that the agent's place for thread ids is looked for, 50 ms apart */
 /* A site is at its function's entry, but for a landing pad: closer than this it is the entry. */
 #define ENTRY_BYTES 16
 
 struct place {
-	unsigned long addr, size;
-	const char *name;
+	unsigned long addr, size, offset;	/* the function, and how far into it the probe is */
+	char *name;
 };
 
 struct probe {
-	unsigned int index;		/* in ctl->probe_rec */
-	const struct st_spec *spec;
+	bool set;			/* it has a record, and places */
+	unsigned int index;		/* in ctl->probe_rec, if it is set */
+	const struct st_spec *asked;	/* as it was parsed */
+	struct st_spec *spec;		/* with the types that the process's debug information gives; the same until it is set */
+	const char *text;
 	struct place *places;		/* what it sits on, by address */
 	size_t nplaces;
 };
@@ -48,7 +53,20 @@ struct st_target {
 	struct st_proc *proc;
 	struct st_ctl *ctl;
 	struct st_objects *objects;
+	unsigned int flags;		/* ST_TARGET_* */
 	bool counts_only;
+	const struct st_wants *wants;
+	bool started;
+	bool watched;			/* the dynamic loader's work is seen; else it has to be looked for */
+	unsigned int lessons;
+	bool learnt;			/* what the agent has to know of the C library */
+	bool said;			/* what is still to come */
+	const char *gone;		/* half a sentence, once it is */
+	bool replaced;			/* it has executed another program */
+	struct st_ctl_mail *mail;	/* ours, or NULL */
+	uint64_t looked;		/* for new objects, ns */
+	uint64_t asked;			/* whether children are left, ns */
+	bool orphans;			/* the answer */
 	unsigned int nprobes;
 	struct probe *probes;
 	struct st_ring_reader ring;
@@ -99,8 +117,11 @@ void st_target_start(struct st_target *t)
 {
 	unsigned int i;
 
+	t->started = true;
 	for (i = 0; i < t->nprobes; i++)
-		__atomic_store_n(&t->ctl->probe_rec[t->probes[i].index].state, ST_PROBE_ON, __ATOMIC_RELEASE);
+		if (t->probes[i].set)
+			__atomic_store_n(&t->ctl->probe_rec[t->probes[i].index].state, ST_PROBE_ON, __ATOMIC_RELEASE);
+	st_proc_release(t->proc);
 }
 
 int st_target_pid(const struct st_target *t)
@@ -128,8 +149,135 @@ static uint32_t other_reader(struct st_ctl *ctl)
 	return 0;
 }
 
-int st_target_open(int pid, bool counts_only, struct st_target **target, char err[ST_ERR_MAX])
+/* Probes of this tool in a process that it has just got into: the memory is that of another one. */
+static bool ours_already(struct st_ctl *ctl)
 {
+	unsigned int i;
+
+	for (i = 0; i < ST_PROBES_MAX; i++)
+		if (__atomic_load_n(&ctl->probe_rec[i].state, __ATOMIC_ACQUIRE) != ST_PROBE_FREE && is_ours(&ctl->probe_rec[i]))
+			return true;
+	return false;
+}
+
+/* ---- letters ---- */
+
+static void answer(struct st_ctl_mail *mail, uint32_t number)
+{
+	__atomic_store_n(&mail->answered, number, __ATOMIC_RELEASE);
+	__atomic_store_n(&mail->deaf, 0, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &mail->answered, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* Letters to tools that are dead. */
+static int reap_mail(struct st_target *t)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ST_MAILS_MAX; i++) {
+		struct st_ctl_mail *mail = &t->ctl->mail[i];
+
+		if (!mail->owner || st_start_time((int)mail->owner) == mail->owner_start)
+			continue;
+		__atomic_store_n(&mail->on, 0, __ATOMIC_RELEASE);
+		ret = st_session_unhook(t->session, &mail->objects);
+		ret = ret ? ret : st_session_unhook(t->session, &mail->exec);
+		if (ret)
+			return ret;
+		__atomic_store_n(&mail->owner, 0, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+static void make_hook(struct st_target *t, struct st_hook *hook)
+{
+	memset(hook, 0, sizeof(*hook));
+	hook->size = sizeof(*hook);
+	hook->func = (st_hook_fn)(uintptr_t)t->ctl->mail_func;
+	hook->data = (void *)(uintptr_t)(t->ctl->self + (uint64_t)((char *)t->mail - (char *)t->ctl));
+	hook->flags = ST_HOOK_GENERAL_REGS;
+}
+
+/* A function to put a hook of ours on. False: there is none. */
+static bool find_function(struct st_object *obj, const char *name, struct st_fn *fn)
+{
+	const struct st_func *f;
+	struct st_symbol sym;
+
+	if (st_object_symbol(obj, name, NULL, &sym) || sym.type != STT_FUNC)
+		return false;
+	f = st_object_function_at(obj, sym.addr);
+	if (!f || f->addr != sym.addr)
+		return false;
+	*fn = (struct st_fn){ .addr = f->addr, .size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size, .room = f->room,
+			      .isa = f->isa, .name = name };
+	return true;
+}
+
+/*
+ * Hooks that write letters, in objects that have come. That of the dynamic loader: the function that it calls for debuggers when its
+ * list has changed (link.h, r_brk); musl has it, too.
+ */
+static void set_hooks(struct st_target *t, const struct st_objects *known)
+{
+	static const char *const names[] = { "execve", "execveat", "fexecve" };
+	const size_t n = sizeof(names) / sizeof(names[0]);
+	struct st_fn *exec = calloc(t->objects->n * n + 1, sizeof(*exec)), loader;
+	size_t i, j, count = 0;
+
+	for (i = 0; t->mail && exec && i < t->objects->n; i++) {
+		struct st_object *obj = &t->objects->object[i];
+
+		if (obj->flags & ST_OBJECT_VDSO || st_match_known(known, obj))
+			continue;
+		if (!t->watched && t->flags & ST_TARGET_WAIT && obj->flags & (ST_OBJECT_INTERP | ST_OBJECT_EXE) &&
+		    find_function(obj, "_dl_debug_state", &loader))
+			t->watched = st_session_hook(t->session, &t->mail->objects, &loader, 1, ST_SESSION_ANY) > 0;
+		for (j = 0; t->flags & ST_TARGET_FOLLOW && j < n; j++)
+			count += find_function(obj, names[j], &exec[count]);
+	}
+	if (count)
+		st_session_hook(t->session, &t->mail->exec, exec, count, ST_SESSION_ANY);
+	free(exec);
+}
+
+/* The thread that waits for us is to go on waiting. */
+static void beat(struct st_target *t)
+{
+	if (t->mail)
+		__atomic_store_n(&t->mail->beat, t->mail->beat + 1, __ATOMIC_RELEASE);
+}
+
+static int take_mail(struct st_target *t, char *err)
+{
+	unsigned int i;
+
+	for (i = 0; i < ST_MAILS_MAX; i++) {
+		uint32_t none = 0;
+
+		if (!__atomic_compare_exchange_n(&t->ctl->mail[i].owner, &none, (uint32_t)getpid(), false, __ATOMIC_ACQ_REL,
+						 __ATOMIC_RELAXED))
+			continue;
+		t->mail = &t->ctl->mail[i];
+		t->mail->owner_start = st_start_time(getpid());
+		make_hook(t, &t->mail->objects);
+		make_hook(t, &t->mail->exec);
+		t->mail->children = t->flags & ST_TARGET_FOLLOW ? 1 : 0;
+		t->mail->deaf = 0;
+		t->mail->asked = t->mail->answered = 0;
+		memset(t->mail->letter, 0, sizeof(t->mail->letter));
+		__atomic_store_n(&t->mail->on, 1, __ATOMIC_RELEASE);
+		set_hooks(t, NULL);
+		return 0;
+	}
+	say(err, "%d other sidetracks wait for objects of process %d, which is all it can have", ST_MAILS_MAX, t->pid);
+	return -ENOSPC;
+}
+
+int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, struct st_target **target, char err[ST_ERR_MAX])
+{
+	bool counts_only = flags & ST_TARGET_COUNTS;
 	struct st_target *t = calloc(1, sizeof(*t));
 	uint32_t other;
 	int ret;
@@ -139,7 +287,9 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 		return -ENOMEM;
 	}
 	t->pid = pid;
+	t->flags = flags;
 	t->counts_only = counts_only;
+	t->wants = wants;
 	st_clock_begin(&t->clock);
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	ret = st_session_open(pid, true, &t->session, err);
@@ -147,10 +297,22 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 		goto out_fd;
 	t->ctl = st_session_ctl(t->session);
 	t->proc = st_session_proc(t->session);
-	ret = st_session_reap(t->session);
+	t->learnt = !st_proc_held(t->proc);
+	if (st_proc_held(t->proc))
+		st_proc_early(t->proc, (unsigned long)t->ctl->early);
+	ret = st_session_forget(t->session);
+	if (ret >= 0)
+		ret = reap_mail(t);
+	if (ret >= 0)
+		ret = st_session_reap(t->session);
 	if (ret < 0) {
 		say(err, "probes that a dead sidetrack left can't be removed: %s",
 			 st_session_error(t->session));
+		goto out_session;
+	}
+	if (ours_already(t->ctl)) {
+		say(err, "process %d is a child that was forked by another process that is probed here: --follow prints its hits", pid);
+		ret = -EBUSY;
 		goto out_session;
 	}
 	other = counts_only ? 0 : other_reader(t->ctl);
@@ -167,6 +329,11 @@ int st_target_open(int pid, bool counts_only, struct st_target **target, char er
 		goto out_session;
 	if (!counts_only)
 		st_ring_begin(&t->ring, &t->ctl->ring);
+	ret = flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW) ? take_mail(t, err) : 0;
+	if (ret) {
+		st_objects_free(t->objects);
+		goto out_session;
+	}
 	*target = t;
 	return 0;
 
@@ -181,142 +348,13 @@ out_fd:
 
 /* ---- what a specification means in this process ---- */
 
-struct matches {
-	struct st_fn *fn;
-	size_t n, room;
-	size_t ifuncs;		/* left out */
-};
-
-static int add_match(struct matches *m, const struct st_func *f)
-{
-	struct st_fn *fn;
-
-	if (m->n == m->room) {
-		size_t room = m->room ? m->room * 2 : 64;
-
-		fn = realloc(m->fn, room * sizeof(*fn));
-		if (!fn)
-			return -ENOMEM;
-		m->fn = fn;
-		m->room = room;
-	}
-	fn = &m->fn[m->n++];
-	memset(fn, 0, sizeof(*fn));
-	fn->addr = f->addr;
-	fn->size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size;
-	fn->room = f->room;
-	fn->isa = f->isa;
-	fn->name = f->name;
-	return 0;
-}
-
-static int find_matches(struct st_target *t, const struct st_spec *spec, struct matches *m)
-{
-	size_t i, j, n;
-
-	for (i = 0; i < t->objects->n; i++) {
-		struct st_object *obj = &t->objects->object[i];
-		const struct st_func *f;
-		unsigned long last = 0;
-
-		/* The kernel's own object is there for who asks for it. */
-		if (spec->object[0] ? fnmatch(spec->object, obj->name, 0) != 0
-				    : (obj->flags & ST_OBJECT_VDSO) != 0)
-			continue;
-		f = st_object_functions(obj, &n);
-		for (j = 0; j < n; j++) {
-			if (fnmatch(spec->function, f[j].name, 0))
-				continue;
-			if (f[j].flags & ST_FUNC_IFUNC) {
-				m->ifuncs++;
-				continue;
-			}
-			if (f[j].addr == last)		/* another name of the one before */
-				continue;
-			last = f[j].addr;
-			if (add_match(m, &f[j]))
-				return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-static void no_match(struct st_target *t, const struct st_spec *spec, const struct matches *m,
-		     char *err)
-{
-	const char *why = NULL, *object = NULL;
-	bool seen = false;
-	size_t i;
-
-	if (m->ifuncs) {
-		say(err,
-		    "%.100s is chosen among several functions when the program starts (ifunc); "
-		    "probe the one that was chosen",
-		    spec->function);
-		return;
-	}
-	for (i = 0; i < t->objects->n; i++) {
-		const struct st_object *obj = &t->objects->object[i];
-
-		if (spec->object[0] && fnmatch(spec->object, obj->name, 0))
-			continue;
-		seen = true;
-		if (obj->why && !why) {
-			why = obj->why;
-			object = obj->name;
-		}
-	}
-	if (!seen)
-		say(err, "process %d has no object %.100s (see /proc/%d/maps)", t->pid,
-		    spec->object, t->pid);
-	else if (why)
-		say(err, "no function of process %d matches %.100s (%.60s: %.100s)", t->pid,
-			 spec->function, object, why);
-	else
-		say(err,
-		    "no function of process %d matches %.100s; 'sidetrack functions -p %d' lists "
-		    "them",
-		    t->pid, spec->function, t->pid);
-}
-
-/*
- * The address of @SYM: as the dynamic loader would, then any object that has it, the program first.
- */
-static int find_symbol(struct st_target *t, const char *name, uint64_t *addr, char *err)
-{
-	struct st_symbol sym = { 0 };
-	bool several = false, found = false;
-	size_t i;
-
-	if (!st_objects_resolve(t->objects, name, NULL, NULL, &sym) && sym.type != STT_TLS) {
-		*addr = sym.addr;
-		return 0;
-	}
-	for (i = 0; i < t->objects->n && !found; i++) {
-		int ret = st_object_symbol(&t->objects->object[i], name, NULL, &sym);
-
-		several |= ret == -EEXIST;
-		found = !ret;
-	}
-	if (found && sym.type == STT_TLS) {
-		say(err, "@%.100s is a variable of each thread; that can't be fetched yet", name);
-		return -ENOTSUP;
-	}
-	if (!found) {
-		say(err, several ? "process %d has several local symbols %.100s" :
-			 "process %d has no symbol %.100s", t->pid, name);
-		return -ENOENT;
-	}
-	*addr = sym.addr;
-	return 0;
-}
-
 /* Take a record: complete but for its state when this returns. */
-static int take_record(struct st_target *t, const struct st_spec *spec, const char *text,
-		       unsigned int *index, char *err)
+static int take_record(struct st_target *t, struct probe *probe, const struct st_matches *m, char *err)
 {
+	const struct st_spec *spec = probe->asked;
 	struct st_ctl_probe *p = NULL;
 	unsigned int i;
+	int ret;
 
 	for (i = 0; i < ST_PROBES_MAX; i++) {
 		uint32_t is_free = ST_PROBE_FREE;
@@ -331,37 +369,58 @@ static int take_record(struct st_target *t, const struct st_spec *spec, const ch
 			 ST_PROBES_MAX);
 		return -ENOSPC;
 	}
-	*index = i;
+	probe->index = i;
 	p->owner_start = st_start_time(getpid());
 	p->owner = (uint32_t)getpid();
-	p->flags = t->counts_only ? ST_PROBE_COUNT_ONLY : 0;
+	p->flags = (t->counts_only ? ST_PROBE_COUNT_ONLY : 0) | (spec->ret ? ST_PROBE_RETURN : 0) |
+		   (t->flags & ST_TARGET_FOLLOW ? ST_PROBE_CHILDREN : 0);
+	p->index = i;
 	p->hits = 0;
+	p->hits -= st_ctl_hits(t->ctl, i);	/* what earlier probes left in the columns */
 	p->sites = 0;
 	snprintf(p->name, sizeof(p->name), "%s", spec->name);
-	snprintf(p->spec, sizeof(p->spec), "%s", text);
-	p->fetches = spec->nargs;
-	for (i = 0; i < spec->nargs; i++) {
-		uint64_t addr;
-		int ret;
-
-		p->fetch[i] = spec->arg[i].fetch;
-		if (!spec->arg[i].symbol[0])
-			continue;
-		ret = find_symbol(t, spec->arg[i].symbol, &addr, err);
-		if (ret) {
-			__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
-			return ret;
-		}
-		p->fetch[i].imm = (int64_t)((uint64_t)p->fetch[i].imm + addr);
+	snprintf(p->spec, sizeof(p->spec), "%s", probe->text);
+	ret = st_compile(t->objects, m->fn, m->n, spec, t->wants, probe->spec, p, &t->ctl->code[i], err);
+	if (ret) {
+		__atomic_store_n(&p->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
+		return ret;
 	}
 	memset(&p->hook, 0, sizeof(p->hook));
 	p->hook.size = sizeof(p->hook);
 	p->hook.func = (st_hook_fn)(uintptr_t)t->ctl->probe;
-	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) +
-					   *index * sizeof(*p));
+	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) + i * sizeof(*p));
 	/* Where its system calls would harm vector state, the session sees to it. */
 	p->hook.flags = ST_HOOK_GENERAL_REGS;
 	return 0;
+}
+
+/* Does the record that a probe has say what it would have to say for these places, too? */
+static int same_record(struct st_target *t, struct probe *probe, const struct st_matches *m, char *err)
+{
+	const struct st_ctl_probe *has = &t->ctl->probe_rec[probe->index];
+	struct st_ctl_probe *rec = malloc(sizeof(*rec));
+	struct st_ctl_code *code = calloc(1, sizeof(*code));
+	struct st_spec *spec = malloc(sizeof(*spec));
+	int ret = -ENOMEM;
+
+	if (!rec || !code || !spec) {
+		say(err, "out of memory");
+		goto out;
+	}
+	*rec = *has;
+	ret = st_compile(t->objects, m->fn, m->n, probe->asked, t->wants, spec, rec, code, err);
+	if (!ret && (rec->fetches != has->fetches || rec->room != has->room ||
+		     memcmp(rec->fetch, has->fetch, rec->fetches * sizeof(rec->fetch[0])) ||
+		     memcmp(code->op, t->ctl->code[probe->index].op, sizeof(code->op)))) {
+		say(err, "%.60s in an object that has come means something else than where it is armed already: left out there",
+		    probe->asked->name);
+		ret = -ENOTSUP;
+	}
+out:
+	free(rec);
+	free(code);
+	free(spec);
+	return ret;
 }
 
 static int by_address(const void *a, const void *b)
@@ -372,61 +431,84 @@ static int by_address(const void *a, const void *b)
 }
 
 /* Remember what the probe sits on, and tell what was left out. */
-static int keep_places(struct probe *p, const struct matches *m, char *note)
+static int keep_places(struct probe *p, struct st_matches *m, char *note)
 {
 	const struct st_fn *refused = NULL;
-	size_t i;
+	struct place *more = realloc(p->places, (p->nplaces + m->n) * sizeof(*more));
+	size_t i, left = 0;
 
-	p->places = calloc(m->n, sizeof(*p->places));
-	if (!p->places)
+	if (!more)
 		return -ENOMEM;
+	p->places = more;
 	for (i = 0; i < m->n; i++) {
 		if (m->fn[i].why) {
-			if (!refused)
+			if (!left++)
 				refused = &m->fn[i];
 			continue;
 		}
-		p->places[p->nplaces++] =
-			(struct place){ m->fn[i].addr, m->fn[i].size, m->fn[i].name };
+		p->places[p->nplaces++] = (struct place){ m->fn[i].addr, m->fn[i].size, m->fn[i].offset, (char *)m->fn[i].name };
+		m->fn[i].name = NULL;
 	}
 	qsort(p->places, p->nplaces, sizeof(*p->places), by_address);
-	note[0] = '\0';
-	if (refused && m->n - p->nplaces == 1)
+	if (left == 1)
 		say(note, "left out: %.100s (%s)", refused->name, refused->why);
-	else if (refused)
-		say(note, "%zu of %zu functions are left out, the first of them %.100s (%s)",
-			 m->n - p->nplaces, m->n, refused->name, refused->why);
+	else if (left)
+		say(note, "%zu of %zu functions are left out, the first of them %.100s (%s)", left, m->n, refused->name,
+		    refused->why);
 	return 0;
 }
 
-int st_target_add(struct st_target *t, const struct st_spec *spec, const char *text,
-		  char note[ST_ERR_MAX], char err[ST_ERR_MAX])
+/* Places in objects that are not there any more. */
+static void drop_places(struct st_target *t, struct probe *p)
 {
-	struct matches m = { 0 };
+	size_t i, n = 0;
+
+	for (i = 0; i < p->nplaces; i++) {
+		if (st_objects_find(t->objects, p->places[i].addr))
+			p->places[n++] = p->places[i];
+		else
+			free(p->places[i].name);
+	}
+	p->nplaces = n;
+}
+
+/*
+ * Set a probe on what it names, but for objects that are known already.
+ * Return: sites that have come, 0: nothing that it names is there, or a negative errno.
+ */
+static int set_probe(struct st_target *t, struct probe *p, const struct st_objects *known, char *note, char *err)
+{
+	const struct st_spec *spec = p->asked;
+	struct st_matches m = { 0 };
 	struct st_ctl_probe *rec;
-	struct probe *p;
+	bool fresh = !p->set;
 	int ret;
 
-	note[0] = '\0';
-	p = realloc(t->probes, (t->nprobes + 1) * sizeof(*p));
-	if (!p)
-		goto no_memory;
-	t->probes = p;
-	p += t->nprobes;
-	memset(p, 0, sizeof(*p));
-	p->spec = spec;
-	if (find_matches(t, spec, &m))
-		goto no_memory;
-	if (!m.n) {
-		no_match(t, spec, &m, err);
-		ret = -ENOENT;
+	ret = st_match(t->objects, spec, known, &m);
+	if (ret) {
+		say(err, "out of memory");
 		goto out;
 	}
-	ret = take_record(t, spec, text, &p->index, err);
+	if (!m.n) {
+		st_match_why(t->objects, spec, &m, t->pid, err);
+		/* Not that it may still come. */
+		ret = m.outside ? -EINVAL : 0;
+		goto out;
+	}
+	if (fresh) {
+		ret = take_record(t, p, &m, err);
+		if (ret) {
+			/* A variable may come with its object as well. */
+			if (ret == -ENOENT && t->flags & ST_TARGET_WAIT)
+				ret = 0;
+			goto out;
+		}
+	}
+	rec = &t->ctl->probe_rec[p->index];
+	ret = fresh ? 0 : same_record(t, p, &m, err);
 	if (ret)
 		goto out;
-	rec = &t->ctl->probe_rec[p->index];
-	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, 0);
+	ret = st_session_hook(t->session, &rec->hook, m.fn, m.n, ST_SESSION_ANY | (spec->ret ? ST_SESSION_RETURN : 0));
 	if (ret <= 0) {
 		if (m.n == 1 && m.fn[0].why)
 			say(err, "%.100s can't be probed: %s", m.fn[0].name, m.fn[0].why);
@@ -437,22 +519,56 @@ int st_target_add(struct st_target *t, const struct st_spec *spec, const char *t
 			    m.n, m.fn[0].name, m.fn[0].why ? m.fn[0].why : "no reason was given");
 		else
 			say(err, "%s", st_session_error(t->session));
-		__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
+		if (fresh)
+			__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
 		ret = ret ? ret : -ENOTSUP;
 		goto out;
 	}
-	rec->sites = (uint64_t)ret;
-	t->nprobes++;		/* from here on it is closed with the others */
-	if (keep_places(p, &m, note))
-		goto no_memory;
-	goto out;
-
-no_memory:
-	say(err, "out of memory");
-	ret = -ENOMEM;
+	rec->sites += (uint64_t)ret;
+	p->set = true;		/* from here on it is closed with the others */
+	if (keep_places(p, &m, note)) {
+		say(err, "out of memory");
+		ret = -ENOMEM;
+	}
+	if (t->started)
+		__atomic_store_n(&rec->state, ST_PROBE_ON, __ATOMIC_RELEASE);
 out:
-	free(m.fn);
+	st_matches_free(&m);
 	return ret;
+}
+
+int st_target_add(struct st_target *t, const struct st_spec *spec, const char *text,
+		  char note[ST_ERR_MAX], char err[ST_ERR_MAX])
+{
+	struct probe *p = realloc(t->probes, (t->nprobes + 1) * sizeof(*p));
+	int ret;
+
+	note[0] = '\0';
+	if (!p) {
+		say(err, "out of memory");
+		return -ENOMEM;
+	}
+	t->probes = p;
+	p += t->nprobes;
+	*p = (struct probe){ .asked = spec, .spec = malloc(sizeof(*spec)), .text = text };
+	if (!p->spec) {
+		say(err, "out of memory");
+		return -ENOMEM;
+	}
+	*p->spec = *spec;
+	ret = set_probe(t, p, NULL, note, err);
+	if (!ret && !(t->flags & ST_TARGET_WAIT))
+		ret = -ENOENT;
+	if (ret >= 0 || p->set)
+		t->nprobes++;
+	else
+		free(p->spec);
+	return ret;
+}
+
+bool st_target_waits(const struct st_target *t, unsigned int i)
+{
+	return !t->probes[i].set;
 }
 
 /* ---- hits ---- */
@@ -509,11 +625,11 @@ static uint64_t entry_of(const struct probe *p, uint64_t ip)
 {
 	const struct place *place = place_at(p, ip);
 
-	return place && ip - place->addr < ENTRY_BYTES ? place->addr : ip;
+	return place && !place->offset && ip - place->addr < ENTRY_BYTES ? place->addr : ip;
 }
 
 /* The name of a thread. One that has ended since has the name it had last, or the process's. */
-static const char *thread_name(struct st_target *t, uint32_t tid, uint64_t ns)
+static const char *thread_name(struct st_target *t, uint32_t pid, uint32_t tid, uint64_t ns)
 {
 	struct comm *c = &t->comms[tid % COMMS];
 	char path[64];
@@ -522,7 +638,7 @@ static const char *thread_name(struct st_target *t, uint32_t tid, uint64_t ns)
 
 	if (c->tid == tid && c->name[0] && ns - c->when < COMM_NS)
 		return c->name;
-	snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu32 "/comm", t->pid, tid);
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/comm", pid, tid);
 	f = fopen(path, "re");
 	if (f) {
 		len = fread(c->name, 1, sizeof(c->name) - 1, f);
@@ -549,8 +665,9 @@ bool st_target_next(struct st_target *t, struct st_probe_hit *hit)
 		st_clock_update(&t->clock);
 	while (st_ring_next(&t->ring, &t->buf.rec, sizeof(t->buf), ns)) {
 		struct st_rec *rec = &t->buf.rec;
+		uint32_t pid = rec->pid ? rec->pid : (uint32_t)t->pid;
 
-		for (i = 0; i < t->nprobes && t->probes[i].index != rec->probe; i++)
+		for (i = 0; i < t->nprobes && (!t->probes[i].set || t->probes[i].index != rec->probe); i++)
 			;
 		if (i == t->nprobes)
 			continue;
@@ -559,8 +676,8 @@ bool st_target_next(struct st_target *t, struct st_probe_hit *hit)
 		*hit = (struct st_probe_hit) {
 			.spec = t->probes[i].spec,
 			.rec = rec,
-			.comm = thread_name(t, rec->tid, ns),
-			.pid = t->pid,
+			.comm = thread_name(t, pid, rec->tid, ns),
+			.pid = (int)pid,
 			.ns = st_clock_ns(&t->clock, rec->time),
 			.symbolize = symbolize,
 			.ctx = t,
@@ -574,7 +691,18 @@ bool st_target_next(struct st_target *t, struct st_probe_hit *hit)
 
 uint64_t st_target_hits(const struct st_target *t, unsigned int i)
 {
-	return __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hits, __ATOMIC_RELAXED);
+	if (i >= t->nprobes || !t->probes[i].set)
+		return 0;
+	return st_ctl_hits(t->ctl, t->probes[i].index);
+}
+
+void st_target_hist(const struct st_target *t, unsigned int i, uint64_t bucket[ST_HIST_BUCKETS])
+{
+	const struct st_ctl_code *code = &t->ctl->code[t->probes[i].index];
+	unsigned int n;
+
+	for (n = 0; t->probes[i].set && n < ST_HIST_BUCKETS; n++)
+		bucket[n] += __atomic_load_n(&code->bucket[n], __ATOMIC_RELAXED);
 }
 
 uint64_t st_target_lost(const struct st_target *t)
@@ -588,8 +716,9 @@ uint64_t st_target_missed(const struct st_target *t)
 	unsigned int i;
 
 	for (i = 0; i < t->nprobes; i++)
-		n += __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hook.missed,
-				     __ATOMIC_RELAXED);
+		if (t->probes[i].set)
+			n += __atomic_load_n(&t->ctl->probe_rec[t->probes[i].index].hook.missed,
+					     __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -598,53 +727,253 @@ const char *st_target_gone(struct st_target *t)
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
 	uint64_t ns = st_monotonic_ns();
 
+	if (t->gone)
+		return t->gone;
 	if (t->pidfd >= 0 && poll(&pfd, 1, 0) == 1)
-		return "has exited";
+		return t->gone = "has exited";
 	if (ns - t->checked < 200000000)
 		return NULL;
 	t->checked = ns;
 	if (st_session_there(t->session))
 		return NULL;
 	if (!st_start_time(t->pid))
-		return "has exited";
-	return st_proc_alive(t->proc) ? "was detached by another sidetrack"
-				      : "runs another program now (exec)";
+		return t->gone = "has exited";
+	if (st_proc_alive(t->proc))
+		return t->gone = "was detached by another sidetrack";
+	t->replaced = true;
+	return t->gone = "runs another program now (exec)";
+}
+
+/* Is one of the process's children left, which write into the same ring? Looked for five times a second. */
+static bool has_children(struct st_target *t)
+{
+	uint64_t ns = st_monotonic_ns();
+	size_t n;
+
+	if (!(t->flags & ST_TARGET_FOLLOW))
+		return false;
+	if (!t->asked || ns - t->asked > 200000000) {
+		t->asked = ns;
+		free(st_session_sharers(t->session, &n));
+		t->orphans = n > 0;
+	}
+	return t->orphans;
+}
+
+bool st_target_alive(struct st_target *t)
+{
+	return !st_target_gone(t) || has_children(t);
+}
+
+bool st_target_replaced(const struct st_target *t)
+{
+	return t->replaced;
+}
+
+enum st_letter st_target_letter(struct st_target *t, int *tid)
+{
+	struct st_ctl_mail *mail = t->mail;
+	uint32_t number, letter;
+
+	if (!mail || mail->answered == __atomic_load_n(&mail->asked, __ATOMIC_ACQUIRE)) {
+		uint64_t ns = st_monotonic_ns();
+
+		/* Where nobody tells, we look ourselves. */
+		if (t->flags & ST_TARGET_WAIT && (!t->watched || !t->learnt) && ns - t->looked > 50000000) {
+			t->looked = ns;
+			return ST_LETTER_LOOK;
+		}
+		return ST_LETTER_NONE;
+	}
+	number = mail->answered % ST_LETTERS_MAX;
+	letter = __atomic_exchange_n(&mail->letter[number], 0, __ATOMIC_ACQ_REL);
+	/* It has its number, and will be there in a moment. */
+	if (!letter)
+		return ST_LETTER_NONE;
+	*tid = (int)(letter & ST_LETTER_TID);
+	return (letter & ~ST_LETTER_TID) == ST_LETTER_EXEC ? ST_LETTER_PROGRAM : ST_LETTER_LOOK;
+}
+
+void st_target_answer(struct st_target *t)
+{
+	if (t->mail && t->mail->answered != __atomic_load_n(&t->mail->asked, __ATOMIC_ACQUIRE))
+		answer(t->mail, t->mail->answered + 1);
+}
+
+void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sentence), void *ctx)
+{
+	char note[ST_ERR_MAX], err[ST_ERR_MAX];
+	struct st_objects *before = t->objects, *now;
+	size_t i, fresh = 0;
+	unsigned int k;
+
+	if (st_target_gone(t))
+		return;
+	if (st_objects_read(t->proc, &now, NULL))
+		return;
+	if (st_objects_loading(now)) {
+		st_objects_free(now);
+		return;
+	}
+	for (i = 0; i < now->n; i++)
+		fresh += !st_match_known(before, &now->object[i]);
+	if (!fresh && now->n == before->n && t->learnt) {
+		st_objects_free(now);
+		return;
+	}
+	st_session_forget(t->session);
+	t->objects = now;
+	/* A static program tells nobody when it has begun: it is looked at a few times. */
+	if (!t->learnt && !st_objects_starting(now))
+		t->learnt = st_session_learn(t->session) || t->ctl->tid_offset || ++t->lessons == LESSONS;
+	beat(t);
+	set_hooks(t, before);
+	for (k = 0; k < t->nprobes; k++) {
+		struct probe *p = &t->probes[k];
+		bool waited = !p->set;
+		int ret;
+
+		note[0] = err[0] = '\0';
+		beat(t);
+		drop_places(t, p);
+		/* What an earlier look could not set, for want of a variable, is tried on all objects. */
+		ret = set_probe(t, p, p->set ? before : NULL, note, err);
+		if (ret < 0) {
+			tell(ctx, err);
+		} else if (ret && waited && t->said) {
+			say(err, "%s: armed in process %d, on %d %s", p->spec->name, t->pid, ret, ret == 1 ? "place" : "places");
+			tell(ctx, err);
+		}
+		if (note[0])
+			tell(ctx, note);
+	}
+	st_objects_free(before);
+	if (t->learnt && !t->said) {
+		t->said = true;
+		for (k = 0; k < t->nprobes; k++) {
+			if (t->probes[k].set)
+				continue;
+			say(err, "%s: nothing in process %d matches %.60s%s%.100s yet: it will be armed when an object arrives that does",
+			    t->probes[k].spec->name, t->pid, t->probes[k].spec->object, t->probes[k].spec->object[0] ? ":" : "",
+			    t->probes[k].spec->function);
+			tell(ctx, err);
+		}
+	}
+}
+
+/* A hook off, from the process itself or, if that has gone, from a child. */
+static int take_off(struct st_target *t, struct st_session *s, struct st_hook *hook)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int tries, ret = 0;
+
+	/* Each session has a mapping of its own of the same memory. */
+	hook = (struct st_hook *)((char *)st_session_ctl(s) + ((char *)hook - (char *)t->ctl));
+	for (tries = 0; tries < UNHOOK_TRIES; tries++) {
+		ret = st_session_unhook(s, hook);
+		if (ret != -EBUSY)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	t->checked = 0;
+	/* The end of the process has taken it off. */
+	if (ret == -ESRCH || ret == -ESTALE || (ret < 0 && s == t->session && st_target_gone(t)))
+		return 0;
+	return ret;
+}
+
+/* The code of children that are left, until there are no new ones. */
+static void settle_children(struct st_target *t)
+{
+	int *pids, rounds;
+	size_t i, n, before = 0;
+
+	for (rounds = 0; rounds < 5; rounds++) {
+		struct st_session *s;
+
+		pids = st_session_sharers(t->session, &n);
+		for (i = 0; i < n; i++) {
+			if (st_session_open(pids[i], false, &s, NULL))
+				continue;
+			st_session_settle(s);
+			st_session_close(s);
+		}
+		free(pids);
+		if (n <= before)
+			break;
+		before = n;
+	}
+}
+
+/* A session with a child, when the process itself has gone. */
+static struct st_session *with_child(struct st_target *t)
+{
+	struct st_session *s = NULL;
+	size_t i, n;
+	int *pids = st_session_sharers(t->session, &n);
+
+	for (i = 0; i < n && !s; i++)
+		if (st_session_open(pids[i], false, &s, NULL))
+			s = NULL;
+	free(pids);
+	return s;
 }
 
 int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 {
-	const struct timespec pause = { .tv_nsec = 20000000 };
-	bool gone;
+	struct st_session *s = t->session, *child = NULL;
+	bool gone, follow = t->flags & ST_TARGET_FOLLOW;
 	unsigned int i;
-	int ret = 0, tries;
+	size_t k;
+	int ret = 0;
 
+	st_proc_release(t->proc);
 	t->checked = 0;
 	gone = st_target_gone(t);
+	if (gone && follow)
+		child = with_child(t);
+	if (child) {
+		s = child;
+		gone = false;
+	}
+	if (t->mail) {
+		__atomic_store_n(&t->mail->on, 0, __ATOMIC_RELEASE);
+		answer(t->mail, __atomic_load_n(&t->mail->asked, __ATOMIC_ACQUIRE));
+	}
 	for (i = t->nprobes; i-- > 0;) {
-		struct st_ctl_probe *rec = &t->ctl->probe_rec[t->probes[i].index];
-		int r = 0;
+		struct probe *p = &t->probes[i];
+		struct st_ctl_probe *rec = &t->ctl->probe_rec[p->index];
+		int r = gone || !p->set ? 0 : take_off(t, s, &rec->hook);
 
-		for (tries = 0; !gone && tries < UNHOOK_TRIES; tries++) {
-			r = st_session_unhook(t->session, &rec->hook);
-			if (r != -EBUSY)
-				break;
-			nanosleep(&pause, NULL);
-		}
-		t->checked = 0;
-		if (r < 0 && (r == -ESRCH || r == -ESTALE || st_target_gone(t)))
-			gone = true;
-		if (r < 0 && !gone) {
+		if (r < 0) {
 			/* It stays as it is, with its owner: whoever comes next will remove it. */
 			say(err,
 			    "the hooks of %s could not be removed: %s; 'sidetrack detach -p %d' "
 			    "may",
-			    t->probes[i].spec->name, st_session_error(t->session), t->pid);
+			    p->spec->name, st_session_error(s), t->pid);
 			ret = r;
-		} else {
+		} else if (p->set) {
 			__atomic_store_n(&rec->state, ST_PROBE_FREE, __ATOMIC_RELEASE);
 		}
-		free(t->probes[i].places);
+		for (k = 0; k < p->nplaces; k++)
+			free(p->places[k].name);
+		free(p->places);
+		free(p->spec);
 	}
+	if (t->mail) {
+		int r = gone ? 0 : take_off(t, s, &t->mail->objects);
+
+		r = r || gone ? r : take_off(t, s, &t->mail->exec);
+		if (r < 0 && !ret) {
+			say(err, "hooks could not be removed: %s; 'sidetrack detach -p %d' may", st_session_error(s), t->pid);
+			ret = r;
+		}
+		if (!r)
+			__atomic_store_n(&t->mail->owner, 0, __ATOMIC_RELEASE);
+	}
+	if (follow)
+		settle_children(t);
+	st_session_close(child);
 	free(t->probes);
 	st_objects_free(t->objects);
 	st_session_close(t->session);

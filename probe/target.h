@@ -9,15 +9,25 @@
 #define ST_PROBE_TARGET_H
 
 #include <process/session.h>
+#include <probe/compile.h>
 #include <probe/ring.h>
 #include <probe/print.h>
 
 struct st_target;
 
+/* No hit will be printed, so that another tool may be reading the ring. */
+#define ST_TARGET_COUNTS	(1u << 0)
+/* What a probe names may still come, with an object that is loaded later. */
+#define ST_TARGET_WAIT		(1u << 1)
+/* Hits of forked children count; programs that are executed are told of. */
+#define ST_TARGET_FOLLOW	(1u << 2)
+
 /**
  * st_target_open() - get into a process, to probe it
- * @pid: the process; the agent is loaded if it is not there
- * @counts_only: no hit will be printed, so that another tool may be reading the ring
+ * @pid: the process; the agent is loaded if it is not there. May be one that is held before its first instruction (st_start()),
+ *	which it leaves in st_target_start()
+ * @flags: ST_TARGET_*
+ * @wants: filters and histogram, or NULL; must stay until st_target_close()
  * @target: set to the handle
  * @err: why not
  *
@@ -26,19 +36,39 @@ struct st_target;
  * Return: 0, or a negative errno; -EBUSY: another tool reads the hits of this process, or a thread
  * is in the way.
  */
-int st_target_open(int pid, bool counts_only, struct st_target **target, char err[ST_ERR_MAX]);
+int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, struct st_target **target,
+		   char err[ST_ERR_MAX]);
 
 /**
  * st_target_add() - set a probe
  * @spec: parsed; must stay until st_target_close()
- * @text: as the user wrote it
+ * @text: as the user wrote it; must stay, too
  * @note: set to a sentence about functions that were left out, or to ""
  *
- * Return: the number of functions it sits on, or a negative errno with a sentence in @err: -ENOENT
+ * Return: the number of functions it sits on, 0: none yet (ST_TARGET_WAIT), or a negative errno with a sentence in @err: -ENOENT
  *	no such function, -ENOTSUP none of them can be hooked, -EBUSY, -ENOSPC.
  */
 int st_target_add(struct st_target *target, const struct st_spec *spec, const char *text,
 		  char note[ST_ERR_MAX], char err[ST_ERR_MAX]);
+
+/* Is the i-th probe that was added still waiting for what it names? */
+bool st_target_waits(const struct st_target *target, unsigned int i);
+
+enum st_letter {
+	ST_LETTER_NONE,
+	ST_LETTER_LOOK,		/* objects have come or gone: st_target_look() */
+	ST_LETTER_PROGRAM,	/* thread *tid is about to execute a program */
+};
+
+/*
+ * What the process has to tell, to be asked often: a thread of it waits for st_target_answer(), which is to be called after what there
+ * is to do was done.
+ */
+enum st_letter st_target_letter(struct st_target *target, int *tid);
+void st_target_answer(struct st_target *target);
+
+/* Arms probes in objects that have come, and forgets those that have gone. What is to be said is given to @tell. */
+void st_target_look(struct st_target *target, void (*tell)(void *ctx, const char *sentence), void *ctx);
 
 /* From here on hits count: of all probes at once, so that the first hits are not those of the first probe alone. */
 void st_target_start(struct st_target *target);
@@ -49,6 +79,9 @@ bool st_target_next(struct st_target *target, struct st_probe_hit *hit);
 /* Hits of the i-th probe that was added. */
 uint64_t st_target_hits(const struct st_target *target, unsigned int i);
 
+/* Adds what the histogram of the i-th probe has counted. */
+void st_target_hist(const struct st_target *target, unsigned int i, uint64_t bucket[ST_HIST_BUCKETS]);
+
 /* Hits that were not recorded: the ring was full; the thread was in a hook already. */
 uint64_t st_target_lost(const struct st_target *target);
 uint64_t st_target_missed(const struct st_target *target);
@@ -57,6 +90,12 @@ int st_target_pid(const struct st_target *target);
 
 /* NULL while the process is there and has our agent, else half a sentence: "has exited". */
 const char *st_target_gone(struct st_target *target);
+
+/* The same, but for a process whose forked children are still there (ST_TARGET_FOLLOW). */
+bool st_target_alive(struct st_target *target);
+
+/* It has gone because it has executed another program. */
+bool st_target_replaced(const struct st_target *target);
 
 /**
  * st_target_close() - remove its probes and let go

@@ -8,34 +8,34 @@
 
 /* ---- hooks ---- */
 
-static int hook_place(const struct st_ctl_site *c, unsigned long hook)
+static int hook_place(const unsigned long *list, unsigned long hook)
 {
-	for (int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
-		if (c->list[i] == hook)
+	for (int i = 0; i < ST_SITE_HOOKS_MAX && list[i]; i++)
+		if (list[i] == hook)
 			return i;
 	return -1;
 }
 
-static bool list_add(struct st_ctl_site *c, unsigned long hook)
+static bool list_add(unsigned long *list, unsigned long hook)
 {
 	int n = 0;
 
-	while (n < ST_SITE_HOOKS_MAX && c->list[n])
+	while (n < ST_SITE_HOOKS_MAX && list[n])
 		n++;
 	if (n == ST_SITE_HOOKS_MAX)
 		return false;
-	c->list[n + 1] = 0;
-	__atomic_store_n(&c->list[n], hook, __ATOMIC_RELEASE);
+	list[n + 1] = 0;
+	__atomic_store_n(&list[n], hook, __ATOMIC_RELEASE);
 	return true;
 }
 
 /* A thread that is walking the list meanwhile may pass over one of the others once. */
-static void list_remove(struct st_ctl_site *c, unsigned long hook)
+static void list_remove(unsigned long *list, unsigned long hook)
 {
-	int i = hook_place(c, hook);
+	int i = hook_place(list, hook);
 
-	for (; i >= 0 && i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
-		__atomic_store_n(&c->list[i], c->list[i + 1], __ATOMIC_RELEASE);
+	for (; i >= 0 && i < ST_SITE_HOOKS_MAX && list[i]; i++)
+		__atomic_store_n(&list[i], list[i + 1], __ATOMIC_RELEASE);
 }
 
 /* Has the thread with this thread pointer ended? Its id stands near, and is cleared by the kernel. */
@@ -75,62 +75,147 @@ int st_session_grace(struct st_session *s)
 static int fn_order(const void *a, const void *b)
 {
 	const struct st_fn *x = a, *y = b;
+	unsigned long i = x->addr + x->offset, k = y->addr + y->offset;
 
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
+	return i < k ? -1 : i > k;
 }
 
-static int do_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags)
+/* Those of both lists are settled. */
+static int settle_both(struct st_session *s, const uint32_t *a, size_t na, const uint32_t *b, size_t nb)
 {
-	unsigned long addr = st_session_address(s, hook);
-	int *site = calloc(n + 1, sizeof(*site));
-	uint32_t *mine = calloc(n + 1, sizeof(*mine));
-	size_t count = 0;
+	uint32_t *all = calloc(na + nb + 1, sizeof(*all));
 	int ret;
 
-	if (flags) {
-		ret = st_session_fail(s, -ENOTSUP, "return probes and breakpoints are not there yet");
-		goto out;
+	if (!all)
+		return st_session_fail(s, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < na; i++)
+		all[i] = a[i];
+	for (size_t i = 0; i < nb; i++)
+		all[na + i] = b[i];
+	ret = na + nb ? st_sites_settle(s, all, na + nb) : 0;
+	free(all);
+	return ret;
+}
+
+/* The hook that follows the function to its return is the last of the site's list: what others change there it must see. */
+static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
+{
+	bool waited = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct st_ctl_site *c = &s->ctl->site[site[i]];
+		unsigned long hook = st_session_address(s, &c->ret.hook);
+		int at = hook_place(c->list, hook);
+
+		if (!c->returns[0] || (at >= 0 && (at + 1 == ST_SITE_HOOKS_MAX || !c->list[at + 1])))
+			continue;
+		/* Nobody may come to it twice: who walks the list now is waited for before it is put in again. */
+		list_remove(c->list, hook);
+		if (at >= 0 && !waited && st_session_grace(s))
+			return -EBUSY;
+		waited = waited || at >= 0;
+		list_add(c->list, hook);
 	}
-	if (!site || !mine) {
+	return 0;
+}
+
+/* NULL, or why the hook can't be added. */
+static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
+			    unsigned int flags)
+{
+	unsigned long follow = st_session_address(s, &c->ret.hook);
+	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
+
+	if (!(flags & ST_SESSION_RETURN))
+		return list_add(c->list, hook) ? NULL : "as many probes as it can have sit on it already";
+	if (c->site.flags & ST_SITE_INSIDE)
+		return "a return probe sits on a function's entry, and a place inside another function has a probe there";
+	if (name && st_return_refused(name))
+		return st_return_refused(name);
+	if (!c->ret.after || !s->ctl->return_enter)
+		return "its returns can't be followed";
+	if (!list_add(c->returns, hook))
+		return "as many return probes as it can have sit on it already";
+	if (first && !list_add(c->list, follow)) {
+		list_remove(c->returns, hook);
+		return "as many probes as it can have sit on it already";
+	}
+	return NULL;
+}
+
+static void remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
+{
+	list_remove(c->list, hook);
+	list_remove(c->returns, hook);
+	if (!c->returns[0])
+		list_remove(c->list, st_session_address(s, &c->ret.hook));
+}
+
+static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, size_t n, unsigned int flags)
+{
+	int *site = calloc(n + 1, sizeof(*site));
+	uint32_t *mine = calloc(n + 1, sizeof(*mine)), *there = calloc(n + 1, sizeof(*there)), *also = NULL;
+	size_t count = 0, nthere = 0, nalso = 0;
+	int ret;
+
+	if (!site || !mine || !there) {
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
 		goto out;
 	}
 	qsort(fn, n, sizeof(*fn), fn_order);
-	s->window_len = 0;
-	ret = st_sites_find(s, fn, n, site);
+	ret = st_sites_find(s, fn, n, flags, site);
+	if (!ret)
+		ret = st_sites_arrange(s, fn, n, flags, site, &also, &nalso);
 	for (size_t i = 0; !ret && i < n; i++) {
 		struct st_ctl_site *c;
 
 		if (site[i] < 0)
 			continue;
 		c = &s->ctl->site[site[i]];
-		if (hook_place(c, addr) >= 0)
-			continue;
-		if (!list_add(c, addr)) {
-			fn[i].why = "as many probes as it can have sit on it already";
+		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : c->list, addr) >= 0) {
+			/* By its record; a tool may have been killed before the bytes were changed. */
+			there[nthere++] = (uint32_t)site[i];
 			continue;
 		}
+		fn[i].why = add_hook(s, c, fn[i].name, addr, flags);
+		if (fn[i].why)
+			continue;
 		st_site_set_state(c);
 		mine[count++] = (uint32_t)site[i];
 	}
-	if (!ret && count)
-		ret = st_sites_settle(s, mine, count);
+	if (!ret && !count && s->traps_busy)
+		ret = st_session_fail(s, -EBUSY, "%s", s->no_traps);
+	if (!ret)
+		ret = settle_both(s, there, nthere, NULL, 0);
+	if (!ret)
+		ret = settle_both(s, mine, count, also, nalso);
+	if (!ret)
+		ret = ret_last(s, mine, count);
 	if (ret) {
 		char err[ST_ERR_MAX];
 
 		memcpy(err, s->err, sizeof(err));
-		for (size_t i = 0; i < count; i++) {
-			list_remove(&s->ctl->site[mine[i]], addr);
-			st_site_set_state(&s->ctl->site[mine[i]]);
-		}
-		if (count && ret != -ESRCH)
-			st_sites_settle(s, mine, count);
+		for (size_t i = 0; i < count; i++)
+			remove_hook(s, &s->ctl->site[mine[i]], addr);
+		if (ret != -ESRCH)
+			settle_both(s, mine, count, also, nalso);
 		memcpy(s->err, err, sizeof(err));
 	}
 out:
 	free(site);
 	free(mine);
+	free(there);
+	free(also);
 	return ret ? ret : (int)count;
+}
+
+/* What is known of the process is looked at anew for each change. */
+static void begin_change(struct st_session *s)
+{
+	st_session_forget_objects(s);
+	s->window_len = 0;
+	s->no_traps = NULL;
+	s->traps_ready = s->traps_busy = false;
 }
 
 int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags)
@@ -138,15 +223,20 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		ret = do_hook(s, hook, fn, n, flags);
+		begin_change(s);
+		ret = flags & ST_SESSION_RETURN ? st_session_unwinders(s) : 0;
+		if (!ret)
+			ret = do_hook(s, st_session_address(s, hook), fn, n, flags);
+		st_session_forget_objects(s);
+		if (ret <= 0)
+			st_traps_end(s, false);
 		st_session_unlock(s);
 	}
 	return ret;
 }
 
-static int do_unhook(struct st_session *s, struct st_hook *hook)
+static int do_unhook(struct st_session *s, unsigned long addr)
 {
-	unsigned long addr = st_session_address(s, hook);
 	uint32_t used = st_sites_used(s);
 	uint32_t *mine = calloc(used + 1, sizeof(*mine));
 	size_t count = 0;
@@ -157,15 +247,13 @@ static int do_unhook(struct st_session *s, struct st_hook *hook)
 	for (uint32_t i = 0; i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
 
-		if (c->state == ST_SITE_FREE || hook_place(c, addr) < 0)
+		if (c->state == ST_SITE_FREE || (hook_place(c->list, addr) < 0 && hook_place(c->returns, addr) < 0))
 			continue;
-		list_remove(c, addr);
+		remove_hook(s, c, addr);
 		mine[count++] = i;
 	}
 	if (count)
 		ret = st_sites_settle(s, mine, count);
-	for (size_t i = 0; i < count; i++)
-		st_site_set_state(&s->ctl->site[mine[i]]);
 	if (!ret && count)
 		ret = st_session_grace(s);
 	free(mine);
@@ -177,10 +265,28 @@ int st_session_unhook(struct st_session *s, struct st_hook *hook)
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		ret = do_unhook(s, hook);
+		ret = do_unhook(s, st_session_address(s, hook));
+		/* If SIGTRAP can't be given back now, the next one who leaves does it. */
+		if (!ret)
+			st_traps_end(s, false);
 		st_session_unlock(s);
 	}
 	return ret;
+}
+
+int st_session_hook_internal(struct st_session *s, unsigned int i, unsigned long func, struct st_fn *fn, size_t n)
+{
+	struct st_hook *hook = &s->ctl->internal[i];
+
+	hook->size = sizeof(*hook);
+	hook->flags = ST_HOOK_GENERAL_REGS | ST_HOOK_RECURSE;
+	__atomic_store_n(&hook->func, (st_hook_fn)func, __ATOMIC_RELEASE);
+	return do_hook(s, st_session_address(s, hook), fn, n, 0);
+}
+
+int st_session_unhook_internal(struct st_session *s, unsigned int i)
+{
+	return do_unhook(s, st_session_address(s, &s->ctl->internal[i]));
 }
 
 static uint64_t start_time(uint32_t pid)
@@ -242,8 +348,8 @@ static int do_replace(struct st_session *s, unsigned int patch, struct st_replac
 {
 	struct st_fn *fn = calloc(n + 1, sizeof(*fn));
 	int *site = calloc(n + 1, sizeof(*site));
-	uint32_t *mine = calloc(n + 1, sizeof(*mine));
-	size_t done = 0;
+	uint32_t *mine = calloc(n + 1, sizeof(*mine)), *also = NULL;
+	size_t done = 0, nalso;
 	int ret;
 
 	if (!fn || !site || !mine) {
@@ -252,10 +358,12 @@ static int do_replace(struct st_session *s, unsigned int patch, struct st_replac
 	}
 	for (size_t i = 0; i < n; i++)
 		fn[i] = r[i].fn;
-	s->window_len = 0;
-	ret = st_sites_find(s, fn, n, site);
+	begin_change(s);
+	ret = st_sites_find(s, fn, n, 0, site) ?: st_sites_arrange(s, fn, n, 0, site, &also, &nalso);
 	for (size_t i = 0; !ret && i < n; i++)
-		if (site[i] < 0)
+		if (site[i] >= 0 && (s->ctl->site[site[i]].now != ST_FORM_JUMP || (s->ctl->site[site[i]].site.flags & ST_SITE_INSIDE)))
+			ret = st_session_fail(s, -EBUSY, "the function %s can't be replaced while a probe sits in its first bytes", fn[i].name);
+		else if (site[i] < 0)
 			ret = st_session_fail(s, -ENOTSUP, "the function %s can't be replaced: %s", fn[i].name, fn[i].why);
 		else if (s->ctl->site[site[i]].redirect)
 			ret = st_session_fail(s, -EBUSY, "the function %s is replaced by another patch already: revert that first", fn[i].name);
@@ -278,9 +386,11 @@ static int do_replace(struct st_session *s, unsigned int patch, struct st_replac
 		memcpy(s->err, err, sizeof(err));
 	}
 out:
+	st_session_forget_objects(s);
 	free(fn);
 	free(site);
 	free(mine);
+	free(also);
 	return ret;
 }
 

@@ -27,6 +27,7 @@ struct st_proc {
 	unsigned long auxv[64];
 	size_t nauxv; /* words */
 	struct st_stop *stop;
+	bool held; /* hold.c: stopped by us before its first instruction, and stays so */
 	/* remote.c: objects that stay, and the unused ends of their pages. NULL: not looked for
 	 * yet. */
 	struct st_objects *stay;

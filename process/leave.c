@@ -74,8 +74,10 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		found = 0;
 		for (size_t i = 0; i < st_stop_count(stop) && !found; i++)
 			found = thread_inside(st_stop_thread(stop, i), ours, nours, theirs, ntheirs, &hit);
-		if (!found) {
-			ret = st_remote_begin(stop, NULL, &r, s->err);
+		/* Tried again for a while if some return can't be put back, as with a thread that is inside. */
+		ret = found || !leaving ? 0 : st_session_unplant(s, stop);
+		if (!found && ret != -EBUSY) {
+			ret = ret ?: st_remote_begin(stop, NULL, &r, s->err);
 			for (size_t i = 0; !ret && i < n; i++) {
 				struct st_ctl_region *x = &s->ctl->region[region[i]];
 
@@ -97,7 +99,7 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		st_session_resume(s, stop);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 >= (long)wait_ms) {
-			ret = found < 0 ? st_session_fail(s, -EBUSY, "the stack of a thread can't be read") :
+			ret = ret ? ret : found < 0 ? st_session_fail(s, -EBUSY, "the stack of a thread can't be read") :
 			      st_session_fail(s, -EBUSY, "thread %d is, or may come back to, code that would go away (%#lx)",
 				   (int)hit.tid, hit.value);
 			break;
@@ -120,6 +122,19 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 	return ret;
 }
 
+/* The hooks of its users go; what the agent needs for itself stays until nobody needs that. */
+static void drop_hooks(struct st_session *s, struct st_ctl_site *c)
+{
+	unsigned long internal = st_session_address(s, s->ctl->internal);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
+		if (c->list[i] - internal < sizeof(s->ctl->internal))
+			c->list[n++] = c->list[i];
+	memset(c->list + n, 0, sizeof(c->list) - n * sizeof(c->list[0]));
+	memset(c->returns, 0, sizeof(c->returns));
+}
+
 static int do_detach(struct st_session *s)
 {
 	unsigned int region[ST_REGIONS_MAX];
@@ -135,7 +150,7 @@ static int do_detach(struct st_session *s)
 
 		if (c->state == ST_SITE_FREE)
 			continue;
-		memset(c->list, 0, sizeof(c->list));
+		drop_hooks(s, c);
 		st_site_redirect(s, c, 0, 0);
 		all[n++] = i;
 	}
@@ -143,6 +158,10 @@ static int do_detach(struct st_session *s)
 	free(all);
 	if (!ret)
 		ret = st_session_grace(s);
+	if (!ret)
+		ret = st_traps_end(s, true);
+	for (unsigned int i = 0; i < ST_INTERNAL_MAX && !ret; i++)
+		ret = st_session_unhook_internal(s, i);
 	if (ret)
 		return ret;
 	for (int i = 0; i < ST_PROBES_MAX; i++)

@@ -300,6 +300,29 @@ static unsigned long find_r_debug(struct st_objects *objs)
 	return 0;
 }
 
+bool st_objects_loading(struct st_objects *objs)
+{
+	unsigned long at = objs->proc ? find_r_debug(objs) : 0;
+	struct r_debug debug;
+
+	return at && !st_mem_read(objs->proc, at, &debug, sizeof(debug)) && debug.r_state != RT_CONSISTENT;
+}
+
+bool st_objects_starting(struct st_objects *objs)
+{
+	struct r_debug debug;
+	unsigned long at;
+	size_t i;
+
+	/* A static program has no loader. */
+	for (i = 0; i < objs->n && !(objs->object[i].flags & ST_OBJECT_INTERP); i++)
+		;
+	if (!objs->proc || i == objs->n)
+		return false;
+	at = find_r_debug(objs);
+	return !at || st_mem_read(objs->proc, at, &debug, sizeof(debug)) || !debug.r_map || debug.r_state != RT_CONSISTENT;
+}
+
 /* The dynamic loader's list. It may change while it is read: what is not in it then has no place.
  */
 static void set_order(struct st_objects *objs)
@@ -540,4 +563,28 @@ int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t
 			       : -EFAULT;
 	}
 	return -EFAULT;
+}
+
+bool st_object_tls(const struct st_object *obj, int64_t *offset)
+{
+	const struct st_object_priv *priv = obj->priv;
+	size_t i;
+
+	for (i = 0; obj->flags & ST_OBJECT_EXE && priv->phdr && i < priv->ehdr.e_phnum; i++) {
+		const ElfW(Phdr) *ph = &priv->phdr[i];
+		unsigned long align = ph->p_align ? ph->p_align : 1;
+
+		if (ph->p_type != PT_TLS)
+			continue;
+		if (align & (align - 1) || ph->p_vaddr & (align - 1))
+			return false;
+		/* ELF Handling For Thread-Local Storage, 3: below the thread pointer (variant II), or above two words. */
+#if defined(__x86_64__)
+		*offset = -(int64_t)((ph->p_memsz + align - 1) & -align);
+#else
+		*offset = (int64_t)((2 * sizeof(long) + align - 1) & -align);
+#endif
+		return true;
+	}
+	return false;
 }

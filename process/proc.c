@@ -379,7 +379,8 @@ int st_proc_open(pid_t pid, struct st_proc **out, char *err)
 		goto fail;
 
 	tracer = st_status_number(path, "TracerPid");
-	if (tracer > 0) {
+	proc->held = tracer == getpid();
+	if (tracer > 0 && !proc->held) {
 		read_comm(tracer, name);
 		ret = st_fail(err, -EBUSY,
 			      "process %d (%s) is being traced by process %ld (%s); only one "

@@ -72,6 +72,58 @@ bool st_proc_alive(const struct st_proc *proc);
  */
 unsigned long st_proc_auxv(const struct st_proc *proc, unsigned long type);
 
+/* ---- hold.c */
+
+/* A thread that will execute a program, or has. */
+struct st_hold {
+	pid_t tid, pid;
+	bool executed, dropped;
+};
+
+/**
+ * st_start() - start a program, and hold it before its first instruction
+ * @argv: the command; looked for in PATH
+ * @mask: its signal mask
+ * @hold: filled in
+ *
+ * The program is a child of the tool; st_proc_open() takes it as it is held.
+ *
+ * Return: 0; -ENOENT, -EACCES, -ENOEXEC ...: it could not be executed.
+ */
+int st_start(char *const argv[], const sigset_t *mask, struct st_hold *hold, char *err);
+
+/**
+ * st_hold_begin() - wait for a thread to execute a program
+ * @tid: it runs, and is traced from here on
+ *
+ * Return: 0 or a negative errno.
+ */
+int st_hold_begin(struct st_hold *hold, pid_t tid);
+
+/**
+ * st_hold_step() - has it?
+ *
+ * To be called every few ms: signals to the thread wait meanwhile.
+ *
+ * Return: 0 not yet, 1 it has, and is held, -ESRCH it has ended.
+ */
+int st_hold_step(struct st_hold *hold);
+
+/* Stop waiting for it, or let it go; does not wait. False: not yet, call again. */
+bool st_hold_drop(struct st_hold *hold);
+
+/* Let a process go that was opened while it was held, and look whether it was. */
+void st_proc_release(struct st_proc *proc);
+bool st_proc_held(const struct st_proc *proc);
+
+/**
+ * st_proc_early() - give a program that is held a thread pointer that can be read
+ * @addr: a word that holds its own address
+ *
+ * On x86-64 the agent reads the word at the thread pointer, and a program has none before its C library makes it one.
+ */
+int st_proc_early(struct st_proc *proc, unsigned long addr);
+
 /* ---- maps.c */
 
 /* One line of /proc/PID/maps. */
@@ -167,6 +219,8 @@ int st_mem_edit(struct st_proc *proc, struct st_edit *edits, size_t n, char *err
 #define ST_FUNC_ALIAS (1u << 1)	 /* another name of the function before it in the list */
 #define ST_FUNC_NOSIZE (1u << 2) /* the symbol has no size; @size is a guess: @room */
 #define ST_FUNC_LOCAL (1u << 3)	 /* a local symbol (static) */
+#define ST_FUNC_NONAME (1u << 4) /* from .eh_frame; @name is its address in the file: "0x1234" */
+#define ST_FUNC_PART (1u << 5)	 /* may be a piece of another function, which is jumped to and not called */
 
 /* A function's symbol. */
 struct st_func {
@@ -245,6 +299,10 @@ int st_objects_file(const char *path, struct st_objects **objs, char *err);
 
 void st_objects_free(struct st_objects *objs);
 
+/* Is the dynamic loader at work on its list? Has it not begun, in a program that has just been executed? */
+bool st_objects_loading(struct st_objects *objs);
+bool st_objects_starting(struct st_objects *objs);
+
 /* The object that holds @addr, or NULL. */
 struct st_object *st_objects_find(const struct st_objects *objs, unsigned long addr);
 
@@ -252,6 +310,8 @@ struct st_object *st_objects_find(const struct st_objects *objs, unsigned long a
  * st_object_functions() - functions of an object, by address
  * @n: set to their number
  *
+ * Of a file without .symtab also those of its debug file or .gnu_debugdata; with neither, also the
+ * code that .eh_frame describes (ST_FUNC_NONAME; not on 32-bit ARM).
  * Every name is there once; names at the same address follow each other, all but the first with
  * ST_FUNC_ALIAS. Functions of the PLT are not listed. Valid until st_objects_free().
  *
@@ -273,6 +333,12 @@ const struct st_range *st_object_text(struct st_object *obj, size_t *n);
  * Return: 0, -ENOENT when there is no file, -EFAULT when the address is in no segment's file part.
  */
 int st_object_bytes(struct st_object *obj, unsigned long addr, void *buf, size_t len);
+
+/*
+ * Where the block of thread-local variables lies: the same distance from every thread's pointer, for the program itself. False: it
+ * is a library, or has none, or one that does not begin aligned.
+ */
+bool st_object_tls(const struct st_object *obj, int64_t *offset);
 
 /* A file descriptor of the object's file, or -1. It stays the object's. */
 int st_object_fd(const struct st_object *obj);
@@ -509,6 +575,16 @@ struct st_resolver {
 
 /* A st_resolve_fn over the process's own symbols; @ctx is a struct st_resolver. */
 int st_resolve_with_objects(void *ctx, const char *name, const char *version, unsigned long *addr);
+
+/**
+ * st_ifunc_chosen() - what the dynamic loader has chosen for an indirect function
+ * @f: has ST_FUNC_IFUNC
+ *
+ * By the slots of all objects that ask for it.
+ *
+ * Return: the address of the function (no Thumb bit), 0: not known.
+ */
+unsigned long st_ifunc_chosen(struct st_objects *objs, struct st_object *obj, const struct st_func *f);
 
 /* ---- stack.c */
 

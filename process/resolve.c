@@ -87,9 +87,20 @@ static bool is_code_of(struct st_objects *objs, struct st_object *who, unsigned 
 	return false;
 }
 
-/* What a slot of one object for @name holds, if that is code of @who. 0: nothing. */
+#if defined(__x86_64__)
+#define ST_RELOC_IRELATIVE R_X86_64_IRELATIVE
+#elif defined(__aarch64__)
+#define ST_RELOC_IRELATIVE R_AARCH64_IRELATIVE
+#else
+#define ST_RELOC_IRELATIVE R_ARM_IRELATIVE
+#endif
+
+/*
+ * What a slot of one object for @name, or for the object's own indirect function with this resolver, holds, if that is code of @who.
+ * 0: nothing.
+ */
 static unsigned long bound_in(struct st_objects *objs, const struct st_object *obj,
-			      struct st_object *who, const char *name)
+			      struct st_object *who, const char *name, unsigned long resolver)
 {
 	struct st_proc *proc = objs->proc;
 	size_t t, i, len = strlen(name) + 1;
@@ -113,15 +124,21 @@ static unsigned long bound_in(struct st_objects *objs, const struct st_object *o
 		}
 		for (i = 0; i + size <= d.table[t].size && !found; i += size) {
 			const char *why;
-			unsigned long value, n;
-			ElfW(Rel) r;
+			unsigned long value, n, type;
+			ElfW(Rela) r;
 			ElfW(Sym) sym;
 
-			memcpy(&r, rel + i, sizeof(r));
+			memcpy(&r, rel + i, size);
 			n = sizeof(long) == 8 ? r.r_info >> 16 >> 16 : r.r_info >> 8;
-			if (!n || st_arch_reloc(sizeof(long) == 8 ? r.r_info & 0xffffffff
-								  : r.r_info & 0xff,
-						&why) != ST_RELOC_SLOT)
+			type = sizeof(long) == 8 ? r.r_info & 0xffffffff : r.r_info & 0xff;
+			if (type == ST_RELOC_IRELATIVE && d.table[t].rela && who == obj &&
+			    resolver && obj->bias + r.r_addend == resolver) {
+				if (!st_mem_read(proc, obj->bias + r.r_offset, &value, sizeof(value)) &&
+				    value != resolver && is_code_of(objs, who, value))
+					found = value;
+				continue;
+			}
+			if (!n || st_arch_reloc(type, &why) != ST_RELOC_SLOT)
 				continue;
 			if (st_mem_read(proc, d.symtab + n * sizeof(sym), &sym, sizeof(sym)) ||
 			    sym.st_name >= d.strsz ||
@@ -136,6 +153,16 @@ static unsigned long bound_in(struct st_objects *objs, const struct st_object *o
 	}
 	free(is);
 	return found;
+}
+
+unsigned long st_ifunc_chosen(struct st_objects *objs, struct st_object *obj, const struct st_func *f)
+{
+	unsigned long bound = 0;
+	size_t i;
+
+	for (i = 0; objs->proc && i < objs->n && !bound; i++)
+		bound = bound_in(objs, &objs->object[i], obj, f->name, f->addr);
+	return bound & ~(unsigned long)(sizeof(long) == 4);
 }
 
 /* Runs the resolver with the arguments that the architecture's dynamic loader gives it. */
@@ -182,7 +209,7 @@ int st_resolve_with_objects(void *ctx, const char *name, const char *version, un
 		return 0;
 	for (i = 0; i < resolver->objects->n; i++) {
 		unsigned long bound =
-			bound_in(resolver->objects, &resolver->objects->object[i], who, name);
+			bound_in(resolver->objects, &resolver->objects->object[i], who, name, 0);
 
 		if (bound) {
 			*addr = bound;

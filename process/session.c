@@ -321,6 +321,14 @@ static int agent_symbol(struct st_session *s, const struct st_loaded *l, const c
 	return 0;
 }
 
+/* The same for what an agent may do without. */
+static void optional_symbol(const struct st_loaded *l, const char *name, uint64_t *addr)
+{
+	unsigned long v;
+
+	*addr = st_image_symbol(st_agent_blob, st_agent_blob_size, l->bias, name, &v) ? 0 : v;
+}
+
 static int load_agent(struct st_session *s, struct st_remote *r)
 {
 	struct st_load_opts opts = { .size = sizeof(opts) };
@@ -341,12 +349,24 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	      agent_symbol(s, &l, "st_dispatch_redirect", &ctl->dispatch_redirect) ?:
 #endif
 	      agent_symbol(s, &l, "st_agent_probe", &ctl->probe) ?:
+	      agent_symbol(s, &l, "st_agent_mail", &ctl->mail_func) ?:
 	      agent_symbol(s, &l, "st_threads", &ctl->threads) ?:
+	      agent_symbol(s, &l, "st_agent_trap", &ctl->trap_handler) ?:
+	      agent_symbol(s, &l, "st_trap_state", &ctl->trap_state) ?:
+	      agent_symbol(s, &l, "st_agent_sigaction", &ctl->trap_sigaction) ?:
+	      agent_symbol(s, &l, "st_agent_sigmask", &ctl->trap_sigmask) ?:
+#if defined(__x86_64__)
+	      agent_symbol(s, &l, "st_agent_restorer", &ctl->trap_restorer) ?:
+#endif
 	      agent_symbol(s, &l, "st_agent_ctl", &var) ?:
 	      agent_symbol(s, &l, "st_arch_init", &init) ?:
 	      agent_symbol(s, &l, "st_no_syscalls", &quiet);
 	if (ret)
 		return ret;
+	optional_symbol(&l, "st_return", &ctl->ret);
+	optional_symbol(&l, "st_return_enter", &ctl->return_enter);
+	optional_symbol(&l, "st_returns_list", &ctl->returns_list);
+	optional_symbol(&l, "st_unwind_hook", &ctl->unwind_hook);
 	ret = st_mem_write(s->proc, var, &self, sizeof(self)) ?:
 	      st_mem_write(s->proc, quiet, &no_syscalls, sizeof(no_syscalls));
 	if (ret)
@@ -373,6 +393,28 @@ void st_session_unmap_named(struct st_session *s, struct st_remote *r, bool ctl)
 	st_maps_free(maps);
 }
 
+/* The word by which the agent tells the process from its children (agent/home.h). Without it, an old kernel, they are all one. */
+static int make_home(struct st_session *s, struct st_remote *r)
+{
+	unsigned long at = 0, args[6] = { 0, (size_t)sysconf(_SC_PAGESIZE), MADV_WIPEONFORK };
+	uint32_t pid = (uint32_t)s->pid;
+	long got = 0;
+	int ret = st_remote_mmap(r, &at, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (ret)
+		return st_session_fail(s, ret, "the process can't map memory: %s", strerror(-ret));
+	args[0] = at;
+	ret = st_remote_syscall(r, &got, __NR_madvise, args);
+	if (!ret && got)
+		return st_remote_munmap(r, at, (size_t)sysconf(_SC_PAGESIZE));
+	ret = ret ?: st_mem_write(s->proc, at, &pid, sizeof(pid));
+	if (!ret)
+		ret = st_session_add_region(s, ST_REGION_AGENT, at, (size_t)sysconf(_SC_PAGESIZE));
+	if (ret >= 0)
+		s->ctl->home = at;
+	return ret < 0 ? ret : 0;
+}
+
 static int create(struct st_session *s)
 {
 	struct st_remote *r = NULL;
@@ -393,9 +435,12 @@ static int create(struct st_session *s)
 		s->ctl->version = ST_CTL_VERSION;
 		s->ctl->size = sizeof(struct st_ctl);
 		s->ctl->no_syscalls = under_seccomp(st_proc_pid(s->proc));
-		s->ctl->tid_offset = find_tid_offset(stop);
+		s->ctl->pid = (uint32_t)s->pid;
+		s->ctl->early = at + offsetof(struct st_ctl, early);
+		/* A program that has just been started has none yet: st_session_learn(). */
+		s->ctl->tid_offset = st_proc_held(s->proc) ? 0 : find_tid_offset(stop);
 		st_session_add_region(s, ST_REGION_CTL, at, sizeof(struct st_ctl));
-		ret = load_agent(s, r);
+		ret = load_agent(s, r) ?: make_home(s, r);
 	}
 	if (!ret) {
 		s->ctl->magic = ST_CTL_MAGIC;
@@ -406,12 +451,32 @@ static int create(struct st_session *s)
 	if (r)
 		st_remote_end(r);
 	st_session_resume(s, stop);
-	if (!ret)
+	if (!ret && !st_proc_held(s->proc))
 		s->ctl->rseq_offset = find_rseq_offset(s);
 	return ret;
 }
 
-/* Copies of the memory at @at in the target to s->ctl what is in use, not all 26 MiB: every thread is stopped meanwhile. */
+int st_session_learn(struct st_session *s)
+{
+	struct st_stop *stop;
+	int ret = st_session_lock(s);
+
+	if (ret)
+		return ret;
+	if (!s->ctl->tid_offset) {
+		ret = st_stop(s->proc, 0, ST_STOP_MS, &stop, s->err);
+		if (!ret) {
+			s->ctl->tid_offset = find_tid_offset(stop);
+			st_session_resume(s, stop);
+		}
+	}
+	if (!ret && !s->ctl->rseq_offset)
+		s->ctl->rseq_offset = find_rseq_offset(s);
+	st_session_unlock(s);
+	return ret;
+}
+
+/* Copies of the memory at @at in the target to s->ctl what is in use, not all of its tens of MiB: every thread is stopped meanwhile. */
 static int copy_ctl(struct st_session *s, unsigned long at)
 {
 	struct st_ctl *ctl = s->ctl;
@@ -433,6 +498,14 @@ static int copy_ctl(struct st_session *s, unsigned long at)
 	if (!ret && st_sites_used(s))
 		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, site), ctl->site,
 				  st_sites_used(s) * sizeof(ctl->site[0]));
+	if (!ret && ctl->trapped)
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, trap), ctl->trap, sizeof(ctl->trap));
+	for (int i = 0; !ret && i < ST_PROBES_MAX; i++)
+		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
+			ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, code[i]), &ctl->code[i], sizeof(ctl->code[i]));
+	if (!ret)
+		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, column), ctl->column,
+				  (ctl->columns_used < ST_COLUMNS_MAX ? ctl->columns_used : ST_COLUMNS_MAX) * sizeof(ctl->column[0]));
 	return ret ? st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret)) : 0;
 }
 
@@ -548,6 +621,7 @@ void st_session_close(struct st_session *s)
 		close(s->fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	st_session_forget_objects(s);
 	st_proc_close(s->proc);
 	free(s->window);
 	free(s);

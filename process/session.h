@@ -22,6 +22,7 @@ struct st_fn {
 	unsigned long offset;	/* of the place in it, 0: its entry */
 	enum st_isa isa;
 	bool strict;		/* see ST_PLAN_STRICT */
+	bool part;		/* may be reached by a jump at its entry as well: a site there is one inside of a function, and strict */
 	const char *name;
 	enum st_kind kind;	/* out: how it is, or would be, hooked */
 	const char *why;	/* out: NULL or the reason it was refused */
@@ -40,6 +41,27 @@ int st_session_open(int pid, bool create, struct st_session **s, char err[ST_ERR
 /* Lets go of the process; what is installed stays. */
 void st_session_close(struct st_session *s);
 
+/*
+ * What the agent needs to know of the C library, and could not be found out when a program had just been started: to be called
+ * when the program's own loader is through. Stops all threads once.
+ */
+int st_session_learn(struct st_session *s);
+
+/*
+ * Sites whose object is not mapped any more are forgotten, also where another object has come in its place. Return: how many, or a
+ * negative errno.
+ */
+int st_session_forget(struct st_session *s);
+
+/* The other processes that have the session's shared memory: children that were forked. *n of them, to be freed. */
+int *st_session_sharers(struct st_session *s, size_t *n);
+
+/*
+ * Brings the code of a forked child in line with the records that it shares with its parent, after a hook was taken off there.
+ * When it returns no thread of it is in that hook.
+ */
+int st_session_settle(struct st_session *s);
+
 struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);
 const char *st_session_error(struct st_session *s);
@@ -47,6 +69,19 @@ const char *st_session_error(struct st_session *s);
 /* flags: ST_SESSION_*. Put the hook at ctl address `hook` (a struct st_hook in the shared memory) on n functions; fn[i].why says which were
  * refused. Return: sites hooked, or negative errno (nothing was changed); -EBUSY: a thread could not be brought out. */
 int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn, size_t n, unsigned int flags);
+/*
+ * st_sites_undo() - code of the target as it would be without us
+ * @code: the bytes at @addr as they are; changed to the original ones where a site is
+ * Return: 0 or -ENOMEM.
+ */
+int st_sites_undo(const struct st_ctl *ctl, unsigned long addr, uint8_t *code, size_t len);
+
+/* Why there can be no breakpoints in an object, half a sentence; NULL: there can. Of a process, or a file. */
+const char *st_object_no_breakpoints(const struct st_objects *objs, const struct st_object *o);
+
+/* Of the sites that have the hook at @hook (an address in the target): how many there are of each kind. */
+void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO]);
+
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the files of a session share: session.c, sites.c, change.c, install.c, leave.c. See session.h. */
+/* What the files of a session share: session.c, sites.c, arrange.c, traps.c, change.c, install.c, leave.c. See session.h. */
 #ifndef ST_PROCESS_SESSION_INTERNAL_H
 #define ST_PROCESS_SESSION_INTERNAL_H
 
@@ -26,6 +26,13 @@ struct st_session {
 	uint8_t *window;
 	unsigned long window_at;
 	size_t window_len;
+	/* the objects, read once for each change */
+	struct st_objects *objects;
+	const char *no_traps;	/* why there can be no breakpoints now */
+	const struct st_object *strict_object;	/* the last one asked about, and whether it has exception tables */
+	bool strict;
+	bool traps_ready;
+	bool traps_busy;	/* and that may be otherwise soon */
 };
 
 /* session.c */
@@ -35,17 +42,51 @@ int st_session_resume(struct st_session *s, struct st_stop *stop);
 void st_session_unmap_named(struct st_session *s, struct st_remote *r, bool ctl);
 int st_session_add_region(struct st_session *s, enum st_region_kind kind, unsigned long start, unsigned long size);
 
-/* sites.c: site[i] becomes the record of fn[i], with a finished stub; -1 where it is refused (fn[i].why). */
-int st_sites_find(struct st_session *s, struct st_fn *fn, size_t n, int *site);
+/* sites.c: site[i] becomes the record of fn[i], with a finished stub; -1 where it is refused (fn[i].why). flags: ST_SESSION_* */
+int st_sites_find(struct st_session *s, struct st_fn *fn, size_t n, unsigned int flags, int *site);
+/* The breakpoint form of a record, if it has none yet. NULL or the reason why it can't have one. */
+const char *st_site_add_breakpoint(struct st_session *s, struct st_ctl_site *c);
+/* The objects of the process as they are now; the session's own until the next call of st_sites_find(). */
+int st_session_objects(struct st_session *s, struct st_objects **objs);
+void st_session_forget_objects(struct st_session *s);
+
+/*
+ * arrange.c: which form each of these records will have, so that no jump lies over another site. Where that can't be, site[i]
+ * becomes -1 and fn[i].why says why. *also: records of other sites that have to change their form first.
+ */
+int st_sites_arrange(struct st_session *s, struct st_fn *fn, size_t n, unsigned int flags, int *site, uint32_t **also,
+		     size_t *nalso);
+
+/* traps.c: makes breakpoints possible; s->no_traps says why not. 0 or a negative errno when something failed. */
+int st_traps_begin(struct st_session *s);
+/* Gives SIGTRAP back to the program, if no site has a breakpoint any more (always: if `leaving`). */
+int st_traps_end(struct st_session *s, bool leaving);
+/* Why a breakpoint can't be at this address, whatever the signals are; NULL: it can. */
+const char *st_traps_refuse(struct st_session *s, unsigned long addr);
 
 /* install.c: waits until no thread is in a hook. 0 or -EBUSY. */
 int st_session_grace(struct st_session *s);
+/* Puts a hook of the agent's own on functions, those that can be hooked by a jump. */
+int st_session_hook_internal(struct st_session *s, unsigned int i, unsigned long func, struct st_fn *fn, size_t n);
+int st_session_unhook_internal(struct st_session *s, unsigned int i);
 
 /* change.c: the bytes of these records' sites become what the records say. All or none. */
 int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n);
 void st_site_set_state(struct st_ctl_site *c);
+void st_site_set_form(struct st_ctl_site *c, unsigned int form);
 void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected);
 void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int patch, unsigned long to);
+
+/*
+ * returns.c: with all threads stopped and none of them in the agent's code or a stub, true return addresses are put where pending returns
+ * lead to stubs. All or none: 0, or -EBUSY (which thread, what), -EFAULT.
+ */
+int st_session_unplant(struct st_session *s, struct st_stop *stop);
+/*
+ * Before a return probe: unwinders that the process has will find their way through pending returns. 0, or -ENOTSUP: one of them can't be
+ * hooked; an exception would end the process.
+ */
+int st_session_unwinders(struct st_session *s);
 
 static inline void st_nap_ms(long ms)
 {
@@ -67,18 +108,36 @@ static inline uint32_t st_sites_used(const struct st_session *s)
 	return n < ST_SITES_MAX ? n : ST_SITES_MAX;
 }
 
-static inline struct st_plan st_site_plan(const struct st_ctl_site *c)
+/* The form that a site has when it is changed. Whatever the target wrote there, it is one of the two. */
+static inline struct st_ctl_form *st_site_form(struct st_ctl_site *c)
 {
-	struct st_plan p = {
-		.func = c->func, .addr = c->addr, .isa = c->isa, .kind = c->kind,
-		.signs = c->signs,
-		.len = c->len, .jump = c->jump <= ST_JUMP_MAX ? c->jump : 0,
-		.insns = c->insns <= ST_INSNS_MAX ? c->insns : 0,
-	};
+	return &c->form[c->now < ST_FORMS ? c->now : ST_FORM_JUMP];
+}
 
-	memcpy(p.offs, c->offs, sizeof(p.offs));
-	memcpy(p.orig, c->orig, sizeof(p.orig));
-	return p;
+static inline bool st_site_live(const struct st_ctl_site *c)
+{
+	return c->state == ST_SITE_HOOKED || c->state == ST_SITE_PATCHED;
+}
+
+static inline unsigned long st_site_thumb(const struct st_ctl_site *c)
+{
+	return c->isa == ST_ISA_T32;
+}
+
+/* Bytes that a form changes, and that it displaces; never more than there are. */
+static inline unsigned int st_form_jump(const struct st_ctl_form *f)
+{
+	return f->jump <= ST_JUMP_MAX ? f->jump : 0;
+}
+
+static inline unsigned int st_form_len(const struct st_ctl_form *f)
+{
+	return f->len <= ST_DISPLACED_MAX ? f->len : 0;
+}
+
+static inline unsigned int st_form_insns(const struct st_ctl_form *f)
+{
+	return f->insns <= ST_INSNS_MAX ? f->insns : 0;
 }
 
 #endif

@@ -224,6 +224,10 @@ static int interrupt(struct st_stop *stop, pid_t tid, char *err)
 	thread = add_thread(stop, tid);
 	if (!thread)
 		return st_fail(err, -ENOMEM, "out of memory");
+	if (proc->held) {
+		thread->state = ST_THREAD_STOPPED;
+		return 1;
+	}
 	thread->state = ST_THREAD_GONE;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
 		code = errno;
@@ -350,7 +354,7 @@ static void release(struct st_stop *stop, size_t i)
 
 	if (thread->state == ST_THREAD_RUNNING) {
 		keep_late(stop->proc, thread->tid, &stop->was[i]);
-	} else if (thread->state == ST_THREAD_STOPPED) {
+	} else if (thread->state == ST_THREAD_STOPPED && !stop->proc->held) {
 		if (stop->repeated[i] && ST_ARCH_SNAPSHOT &&
 		    signal_waits(stop->proc->pid, thread->tid))
 			st_arch_unrepeat(thread->tid);
@@ -358,7 +362,7 @@ static void release(struct st_stop *stop, size_t i)
 		 * have heard of it. */
 		if (ptrace(PTRACE_DETACH, thread->tid, NULL, NULL))
 			hear_end(thread->tid);
-	} else {
+	} else if (thread->state == ST_THREAD_GONE) {
 		int status;
 
 		look(thread->tid, &status);

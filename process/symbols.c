@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The symbols of an object, read when first asked for: from the file's .symtab and .dynsym, or,
- * where no file can be had, from the dynamic table in memory. The file may be damaged: libelf
- * checks what it hands out, the rest is checked here.
+ * where no file can be had, from the dynamic table in memory. A file without .symtab may have left
+ * it in .gnu_debugdata or in a debug file (debugfile.c); functions that nobody has a name for are
+ * those that .eh_frame describes (frames.c). The file may be damaged: libelf checks what it hands
+ * out, the rest is checked here.
  */
+#include "process/arch/arch.h"
 #include "process/symbols.h"
+#include "process/debugfile.h"
+#include "process/frames.h"
 #include <elf.h>
 #include <gelf.h>
 #include <libelf.h>
@@ -72,6 +77,10 @@ struct reader {
 		char what; /* a t x d, or 0: a label */
 	} * mark;
 	size_t nmark, size;
+	/* Pieces of code that .eh_frame describes, as addresses in the process. */
+	struct st_range *frame;
+	size_t nframe, frame_size;
+	bool named;  /* a whole symbol table was found */
 	bool failed; /* out of memory */
 };
 
@@ -202,6 +211,7 @@ static const char *version_name(Elf *elf, Elf_Data *verdef, size_t strings, unsi
 /* What the section table tells. */
 struct sections {
 	Elf_Scn *symtab, *dynsym, *versym, *verdef;
+	Elf_Scn *frames, *debugdata; /* .eh_frame, .gnu_debugdata */
 };
 
 static void read_table(struct reader *r, Elf *elf, Elf_Scn *scn, const struct sections *s)
@@ -243,14 +253,82 @@ static void read_table(struct reader *r, Elf *elf, Elf_Scn *scn, const struct se
 	}
 }
 
-/* False when the file has no section table that can be used. */
-static bool read_elf(struct reader *r, Elf *elf)
+/* The symbol table of a file that goes with the object's: a debug file. */
+static void read_symtab(struct reader *r, Elf *elf)
+{
+	const struct sections s = {0};
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	size_t was = r->obj->priv->nsym;
+
+	/* Of another class its symbols would be misread. */
+	if (gelf_getclass(elf) != (sizeof(long) == 8 ? ELFCLASS64 : ELFCLASS32))
+		return;
+	while ((scn = elf_nextscn(elf, scn)))
+		if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_SYMTAB)
+			read_table(r, elf, scn, &s);
+	r->named |= r->obj->priv->nsym > was;
+}
+
+/* What was stripped from the file, if it is somewhere. */
+static void read_stripped(struct reader *r, const struct sections *s)
 {
 	struct st_object *obj = r->obj;
-	struct sections s = {0};
+	struct st_debugfile file;
+	Elf_Data *data;
+
+	if (st_debugfile_find(obj->build_id, obj->build_id_len, &file)) {
+		read_symtab(r, file.elf);
+		st_debugfile_close(&file);
+	}
+	if (r->named || !s->debugdata)
+		return;
+	data = elf_rawdata(s->debugdata, NULL);
+	obj->why = data && data->d_buf ? st_debugfile_unpack(data->d_buf, data->d_size, &file)
+				       : "its .gnu_debugdata is damaged";
+	if (!obj->why) {
+		read_symtab(r, file.elf);
+		st_debugfile_close(&file);
+	}
+}
+
+static bool add_frame(void *ctx, unsigned long start, unsigned long size)
+{
+	struct reader *r = ctx;
+
+	if (r->nframe == r->frame_size) {
+		size_t room = r->frame_size * 2 + 1024;
+		struct st_range *more = realloc(r->frame, room * sizeof(*more));
+
+		if (!more) {
+			r->failed = true;
+			return false;
+		}
+		r->frame = more;
+		r->frame_size = room;
+	}
+	start += r->obj->bias;
+	r->frame[r->nframe++] = (struct st_range){start, start + size};
+	return true;
+}
+
+static void take_frames(struct reader *r, const void *data, size_t len, unsigned long addr)
+{
+	if (!st_frames_read(data, len, addr, add_frame, r) && !r->obj->why)
+		r->obj->why = "its .eh_frame is damaged: not all functions without a name are known";
+}
+
+/*
+ * What the section table says, and the executable sections if they are not known yet. False when the file has none that can be used.
+ */
+static bool read_sections(struct reader *r, Elf *elf, struct sections *s)
+{
+	struct st_object *obj = r->obj;
+	bool known = obj->priv->ntext;
 	Elf_Scn *scn = NULL;
 	size_t names, n;
 
+	*s = (struct sections){0};
 	if (elf_kind(elf) != ELF_K_ELF || elf_getshdrstrndx(elf, &names) ||
 	    elf_getshdrnum(elf, &n) || n < 2)
 		return false;
@@ -263,21 +341,28 @@ static bool read_elf(struct reader *r, Elf *elf)
 		name = elf_strptr(elf, names, shdr.sh_name);
 		switch (shdr.sh_type) {
 		case SHT_SYMTAB:
-			s.symtab = scn;
+			s->symtab = scn;
 			continue;
 		case SHT_DYNSYM:
-			s.dynsym = scn;
+			s->dynsym = scn;
 			continue;
 		case SHT_GNU_versym:
-			s.versym = scn;
+			s->versym = scn;
 			continue;
 		case SHT_GNU_verdef:
-			s.verdef = scn;
+			s->verdef = scn;
 			continue;
 		}
 		if ((shdr.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) != (SHF_ALLOC | SHF_EXECINSTR) ||
 		    !shdr.sh_size || shdr.sh_type == SHT_NOBITS ||
-		    shdr.sh_addr + shdr.sh_size < shdr.sh_addr)
+		    shdr.sh_addr + shdr.sh_size < shdr.sh_addr) {
+			if (name && !strcmp(name, ".eh_frame") && shdr.sh_type != SHT_NOBITS)
+				s->frames = scn;
+			else if (name && !strcmp(name, ".gnu_debugdata"))
+				s->debugdata = scn;
+			continue;
+		}
+		if (known)
 			continue;
 		if (name && (!strncmp(name, ".plt", 4) || !strcmp(name, ".iplt")))
 			add_range(r, &obj->priv->plt, &obj->priv->nplt, obj->bias + shdr.sh_addr,
@@ -286,12 +371,30 @@ static bool read_elf(struct reader *r, Elf *elf)
 			add_range(r, &obj->priv->text, &obj->priv->ntext, obj->bias + shdr.sh_addr,
 				  obj->bias + shdr.sh_addr + shdr.sh_size);
 	}
-	if (!obj->priv->ntext)
+	return obj->priv->ntext;
+}
+
+static bool read_elf(struct reader *r, Elf *elf)
+{
+	struct st_object *obj = r->obj;
+	struct sections s;
+
+	if (!read_sections(r, elf, &s))
 		return false;
 	if (s.symtab)
 		read_table(r, elf, s.symtab, &s);
+	r->named = obj->priv->nsym;
 	if (s.dynsym)
 		read_table(r, elf, s.dynsym, &s);
+	if (!r->named)
+		read_stripped(r, &s);
+	if (!r->named && s.frames) {
+		GElf_Shdr shdr;
+		Elf_Data *data = elf_rawdata(s.frames, NULL);
+
+		if (data && data->d_buf && gelf_getshdr(s.frames, &shdr))
+			take_frames(r, data->d_buf, data->d_size, shdr.sh_addr);
+	}
 	return true;
 }
 
@@ -332,6 +435,38 @@ static size_t count_gnu_hash(struct st_object *obj, unsigned long at)
 static unsigned long relocated(const struct st_object *obj, unsigned long addr)
 {
 	return addr >= obj->lo && addr < obj->hi ? addr : addr + obj->bias;
+}
+
+/* .eh_frame by way of PT_GNU_EH_FRAME, for who has no section table. */
+static void read_frame_segment(struct reader *r)
+{
+	struct st_object *obj = r->obj;
+	const ElfW(Phdr) *ph = obj->priv->phdr;
+	uint8_t head[64], *data;
+	unsigned long at, len;
+	size_t i, got;
+
+	for (i = 0; ph && i < obj->priv->ehdr.e_phnum; i++)
+		if (ph[i].p_type == PT_GNU_EH_FRAME)
+			break;
+	if (!ph || i == obj->priv->ehdr.e_phnum)
+		return;
+	got = ph[i].p_filesz < sizeof(head) ? ph[i].p_filesz : sizeof(head);
+	if (!peek(obj, obj->bias + ph[i].p_vaddr, head, got))
+		return;
+	at = st_frames_find(head, got, ph[i].p_vaddr);
+	for (i = 0; at && i < obj->nsegments; i++) {
+		const struct st_segment *seg = &obj->segment[i];
+
+		if (obj->bias + at < seg->start || obj->bias + at >= seg->start + seg->filesz)
+			continue;
+		len = seg->start + seg->filesz - (obj->bias + at);
+		data = len < 1ul << 30 ? malloc(len) : NULL;
+		if (data && peek(obj, obj->bias + at, data, len))
+			take_frames(r, data, len, at);
+		free(data);
+		break;
+	}
 }
 
 /* Without a section table: executable segments, and the dynamic symbols by way of PT_DYNAMIC. */
@@ -490,10 +625,114 @@ static unsigned long next_label(const struct reader *r, unsigned long addr)
 	return i < r->nmark ? r->mark[i].addr : ~0ul;
 }
 
+/* A piece of a function that the compiler has put elsewhere: it is jumped to, not called. */
+static bool is_part(const char *name)
+{
+	const char *cold = strstr(name, ".cold");
+
+	return cold && (!cold[5] || cold[5] == '.');
+}
+
+static int range_order(const void *a, const void *b);
+
+/*
+ * Which of the pieces are functions: those that are called from somewhere in the object. The others are functions that are only called
+ * by pointers, and pieces of functions. @called: set for each piece, which are sorted.
+ */
+static void find_calls(struct reader *r, bool *called)
+{
+	size_t i;
+
+	for (i = 0; i < r->nframe; i++) {
+		unsigned long at = r->frame[i].lo, target;
+		size_t len = r->frame[i].hi - at, done, one;
+		uint8_t *code = len < 1ul << 24 ? malloc(len) : NULL;
+
+		/* Not memory: we may have changed it. */
+		if (code && st_object_bytes(r->obj, at, code, len))
+			len = 0;
+		for (done = 0; code && done < len; done += one) {
+			size_t lo = 0, hi = r->nframe;
+
+			one = st_arch_insn(code + done, len - done, at + done, &target);
+			if (!one)
+				break;
+			while (target && lo < hi) {
+				size_t mid = (lo + hi) / 2;
+
+				if (r->frame[mid].lo < target)
+					lo = mid + 1;
+				else
+					hi = mid;
+			}
+			if (target && lo < r->nframe && r->frame[lo].lo == target)
+				called[lo] = true;
+		}
+		free(code);
+	}
+}
+
+/*
+ * Code that a frame describes and no symbol names, behind the functions that have one (which are
+ * sorted). A frame may be a function, or a piece of one.
+ */
+static size_t add_nameless(struct reader *r, size_t named)
+{
+	struct st_object_priv *priv = r->obj->priv;
+	struct st_func *func = priv->func;
+	bool *called = calloc(r->nframe + 1, sizeof(*called));
+	size_t i, n = named;
+
+	if (r->nframe)
+		qsort(r->frame, r->nframe, sizeof(*r->frame), range_order);
+	if (called && r->nframe)
+		find_calls(r, called);
+	for (i = 0; i < r->nframe && called; i++) {
+		unsigned long addr = r->frame[i].lo, size = r->frame[i].hi - addr;
+		const struct st_range *text = in_ranges(priv->text, priv->ntext, addr);
+		size_t lo = 0, hi = named;
+		char name[2 + 2 * sizeof(long) + 1];
+		int len;
+
+		if (!text || r->frame[i].hi > text->hi)
+			continue;
+		while (lo < hi) {
+			size_t mid = (lo + hi) / 2;
+
+			if (func[mid].addr <= addr)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		if (lo && func[lo - 1].addr == addr) {
+			/* Assembly often has no size. */
+			if (!func[lo - 1].size)
+				func[lo - 1].size = size;
+			continue;
+		}
+		if ((lo && addr - func[lo - 1].addr < func[lo - 1].size) ||
+		    (lo < named && func[lo].addr < r->frame[i].hi))
+			continue;
+		len = snprintf(name, sizeof(name), "%#lx", addr - r->obj->bias);
+		func[n] = (struct st_func){
+			.name = intern(priv, name, (size_t)len),
+			.addr = addr,
+			.size = size,
+			.isa = ST_ISA_NATIVE,
+			.flags = ST_FUNC_NONAME | ST_FUNC_LOCAL | (called[i] ? 0 : ST_FUNC_PART),
+			.object = r->obj,
+		};
+		r->failed |= !func[n].name;
+		n += func[n].name != NULL;
+	}
+	free(called);
+	return n;
+}
+
 static void make_functions(struct reader *r)
 {
 	struct st_object_priv *priv = r->obj->priv;
-	size_t i, n = 0, out = 0;
+	size_t i, n = r->nframe, out = 0;
 	unsigned long next;
 
 	for (i = 0; i < priv->nsym; i++)
@@ -516,10 +755,13 @@ static void make_functions(struct reader *r)
 			.size = s->size,
 			.isa = s->isa,
 			.flags = (s->type == STT_GNU_IFUNC ? ST_FUNC_IFUNC : 0) |
-				 (s->bind == STB_LOCAL ? ST_FUNC_LOCAL : 0),
+				 (s->bind == STB_LOCAL ? ST_FUNC_LOCAL : 0) |
+				 (is_part(s->name) ? ST_FUNC_PART : 0),
 			.object = r->obj,
 		};
 	}
+	qsort(priv->func, n, sizeof(*priv->func), func_order);
+	n = add_nameless(r, n);
 	qsort(priv->func, n, sizeof(*priv->func), func_order);
 	for (i = 0; i < n; i++) {
 		struct st_func *f = &priv->func[i], *last = out ? &priv->func[out - 1] : NULL;
@@ -601,7 +843,15 @@ static void load(struct st_object *obj)
 		priv->text = priv->plt = NULL;
 		priv->ntext = priv->nplt = 0;
 		read_dynamic(&r);
+		if (!r.named)
+			read_frame_segment(&r);
 	}
+#if defined(__arm__)
+	/* .ARM.exidx joins functions that unwind alike, and does not tell A32 from Thumb. */
+	if (!r.named && !obj->why && !vdso)
+		obj->why = "its symbols were stripped, and the tables of 32-bit ARM do not say where "
+			   "functions begin: only those that it exports are known";
+#endif
 	if (priv->ntext)
 		qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);
 	if (r.nmark)
@@ -612,6 +862,7 @@ static void load(struct st_object *obj)
 	if (r.failed)
 		obj->why = "not all of its symbols could be read: out of memory";
 	free(r.mark);
+	free(r.frame);
 }
 
 const struct st_func *st_object_functions(struct st_object *obj, size_t *n)
@@ -651,9 +902,32 @@ const struct st_func *st_object_function_at(struct st_object *obj, unsigned long
 	return NULL;
 }
 
+/* Without the symbols, which take much longer to read. */
+static bool load_text(struct st_object *obj)
+{
+	struct st_object_priv *priv = obj->priv;
+	struct reader r = {.obj = obj};
+	struct sections s;
+	int fd = obj->flags & ST_OBJECT_VDSO ? -1 : st_object_open(obj);
+	Elf *elf;
+
+	if (priv->ntext || priv->loaded)
+		return true;
+	elf_version(EV_CURRENT);
+	elf = fd < 0 ? NULL : elf_begin(fd, ELF_C_READ, NULL);
+	if (!elf)
+		return false;
+	read_sections(&r, elf, &s);
+	elf_end(elf);
+	if (priv->ntext)
+		qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);
+	return priv->ntext && !r.failed;
+}
+
 const struct st_range *st_object_text(struct st_object *obj, size_t *n)
 {
-	load(obj);
+	if (!load_text(obj))
+		load(obj);
 	*n = obj->priv->ntext;
 	return obj->priv->text;
 }

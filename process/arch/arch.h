@@ -44,6 +44,12 @@ struct st_syscall {
 #define ST_ARCH_SNAPSHOT true
 #endif
 
+/*
+ * An instruction of a function's: its length, 0 when it can't be decoded; *@target: the address of the function that it calls, 0: it
+ * calls none that its own bytes name.
+ */
+size_t st_arch_insn(const uint8_t *code, size_t len, unsigned long addr, unsigned long *target);
+
 /* Registers as ptrace has them. 0 or a negative errno. */
 int st_arch_get(pid_t tid, struct st_regs *regs);
 int st_arch_set(pid_t tid, const struct st_regs *regs);

@@ -340,3 +340,13 @@ enum st_reloc st_arch_reloc(unsigned int type, const char **why)
 	*why = "it has a relocation of an unknown type";
 	return ST_RELOC_REFUSED;
 }
+
+/* Functions without a symbol are not known there. */
+size_t st_arch_insn(const uint8_t *code, size_t len, unsigned long addr, unsigned long *target)
+{
+	(void)code;
+	(void)len;
+	(void)addr;
+	*target = 0;
+	return 0;
+}

@@ -426,3 +426,16 @@ enum st_reloc st_arch_reloc(unsigned int type, const char **why)
 	*why = "it has a relocation of an unknown type";
 	return ST_RELOC_REFUSED;
 }
+
+size_t st_arch_insn(const uint8_t *code, size_t len, unsigned long addr, unsigned long *target)
+{
+	uint32_t insn;
+
+	*target = 0;
+	if (len < sizeof(insn))
+		return 0;
+	memcpy(&insn, code, sizeof(insn));
+	if ((insn & 0xfc000000) == 0x94000000)	/* BL, Arm ARM C6.2.32 */
+		*target = addr + (unsigned long)((long)((unsigned long)insn << 38) >> 36);
+	return sizeof(insn);
+}

@@ -4,6 +4,7 @@
  * handler (arch/x86/kernel/signal_64.c), so that its rt_sigreturn takes it.
  */
 #include "process/arch/arch.h"
+#include "engine/arch/x86_64/decode.h"
 #include <cpuid.h>
 #include <elf.h>
 #include <stdlib.h>
@@ -431,4 +432,16 @@ enum st_reloc st_arch_reloc(unsigned int type, const char **why)
 	}
 	*why = "it has a relocation of an unknown type";
 	return ST_RELOC_REFUSED;
+}
+
+size_t st_arch_insn(const uint8_t *code, size_t len, unsigned long addr, unsigned long *target)
+{
+	struct st_x86_insn insn;
+
+	*target = 0;
+	if (st_x86_decode(&insn, code, len) < 0)
+		return 0;
+	if (insn.class == ST_X86_CALL)
+		*target = addr + insn.len + (unsigned long)(long)insn.rel;
+	return insn.len;
 }

@@ -56,16 +56,17 @@ vectors() {	# in functions that are not there to save them
 }
 
 hot() {		# of the straight way through a hit
-	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general)$/ && $2 ~ re'
+	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_enter|st_return_run)$/ && $2 ~ re'
 }
 
-first_way() {	# from st_entry to its first return
-	awk -F'\t' -v re="$usual" '$1 == "st_entry" && !over { if ($2 ~ re) print; if ($2 ~ /(^| )ret/) over = 1 }'
+first_way() {	# from st_entry, and from st_return, to the first return
+	awk -F'\t' -v re="$usual" '($1 == "st_entry" || $1 == "st_return") && !over[$1] {
+		if ($2 ~ re) print; if ($2 ~ /(^| )ret/) over[$1] = 1 }'
 }
 
 code=$("$objdump" -d --no-show-raw-insn "$engine" | lines)
 [ -n "$code" ] || { echo "no code in $engine"; exit 1; }
-for f in st_entry st_dispatch st_dispatch_general st_dispatch_vector st_thread_find; do
+for f in st_entry st_dispatch st_dispatch_general st_dispatch_vector st_thread_find st_return st_return_enter st_return_run; do
 	echo "$code" | grep -q "^$f	" && found= || found="no $f in $engine"
 	ok "functions" "$found"
 done

@@ -165,7 +165,7 @@ probe "a second counter" 0 -c -n 1 'p:second shape'
 kill -KILL $tool
 wait $tool 2>/dev/null
 "$ST" status -p $TARGET >"$T/out"
-like "killed: status" "$T/out" "^probe orphan [0-9]+ hits on 1 sites, by orphan: p:orphan peek$"
+like "killed: status" "$T/out" "^probe orphan [0-9]+ hits on 1 sites \\(1 move\\), by orphan: p:orphan peek$"
 probe "after a kill" 0 -n 3 'p:next shape'
 is "after a kill" "$(grep -c ': next: ' "$T/out")" 3
 clean "after a kill"
@@ -217,7 +217,7 @@ like "no such symbol" "$T/err" "no symbol no_such_symbol"
 probe "no such process" 1 -p 4194303 'p peek'
 probe "wrong" 2 'p peek %nothing'
 like "wrong: the place" "$T/err" '^ {11}\^$'
-probe "not yet" 1 'r peek $retval'
+probe "not yet" 1 'r peek $arg1'
 clean "what can't be"
 "$ST" functions -p $TARGET 'probed:many_*' >"$T/out" 2>"$T/err"
 is "functions: exit status" $? 0

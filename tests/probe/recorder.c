@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <agent/probe.h>
+#include <probe/compile.h>
 #include <probe/print.h>
 #include <probe/ring.h>
 #include "check.h"
@@ -24,6 +25,7 @@
 static struct st_ctl *ctl;
 static struct st_ring_reader reader;
 static struct st_spec spec;
+static struct st_wants wants;
 static struct st_hook hook;
 static union {
 	struct st_rec rec;
@@ -42,16 +44,17 @@ static bool can_read;
 static void set_probe(unsigned int index, const char *text, uint32_t flags)
 {
 	struct st_ctl_probe *p = &ctl->probe_rec[index];
+	static struct st_spec parsed;
 	struct st_spec_error err;
-	unsigned int i;
+	char why[ST_ERR_MAX] = "";
 
-	CHECK(!st_spec_parse(text, st_spec_native, &spec, &err), "%s: %s", text, err.text);
+	CHECK(!st_spec_parse(text, st_spec_native, &parsed, &err), "%s: %s", text, err.text);
 	memset(p, 0, sizeof(*p));
 	p->state = ST_PROBE_ON;
 	p->flags = flags;
-	p->fetches = spec.nargs;
-	for (i = 0; i < spec.nargs; i++)
-		p->fetch[i] = spec.arg[i].fetch;
+	p->index = index;
+	p->hits -= st_ctl_hits(ctl, index);
+	CHECK(!st_compile(NULL, NULL, 0, &parsed, &wants, &spec, p, &ctl->code[index], why), "%s: %s", text, why);
 	hook.data = p;
 }
 
@@ -328,7 +331,7 @@ static void full_ring(void)
 		st_agent_probe(&hook, &regs, 0x4000, 0);
 		sent++;
 	}
-	CHECK(sent > 5000 && ctl->probe_rec[9].hits == sent, "%llu", sent);
+	CHECK(sent > 5000 && st_ctl_hits(ctl, 9) == sent, "%llu", sent);
 	while (next_record()) {
 		struct st_probe_hit hit = { .spec = &spec, .rec = &buf.rec };
 
@@ -347,8 +350,8 @@ static void count_only(void)
 	set_probe(3, "p:n f $arg1", ST_PROBE_COUNT_ONLY);
 	st_agent_probe(&hook, &regs, 0x4000, 0);
 	st_agent_probe(&hook, &regs, 0x4000, 0);
-	CHECK(ctl->probe_rec[3].hits == 2 && !next_record(), "%llu",
-	      (unsigned long long)ctl->probe_rec[3].hits);
+	CHECK(st_ctl_hits(ctl, 3) == 2 && !next_record(), "%llu",
+	      (unsigned long long)st_ctl_hits(ctl, 3));
 }
 
 /* ---- many threads, and signals on top of them ---- */
@@ -435,8 +438,8 @@ static void storm(void)
 	CHECK(!bad, "%lu wrong", bad);
 	CHECK(st_ring_lost(&reader) == lost, "lost");
 	CHECK(from_signals == signals_total, "%lu %lu", from_signals, signals_total);
-	CHECK(ctl->probe_rec[11].hits == done + from_signals, "%llu",
-	      (unsigned long long)ctl->probe_rec[11].hits);
+	CHECK(st_ctl_hits(ctl, 11) == done + from_signals, "%llu",
+	      (unsigned long long)st_ctl_hits(ctl, 11));
 }
 
 static void clocks(void)

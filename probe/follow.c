@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See follow.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <probe/ring.h>
+#include "follow.h"
+
+#define WAIT_NS 1000000000ull
+#define END_TRIES 500		/* of 1 ms */
+
+int st_follow_add(struct st_follow *f, int tid)
+{
+	struct st_follow_one *one;
+	size_t i;
+	int ret;
+
+	/* execvp() tries one folder after the other. */
+	for (i = 0; i < f->n; i++)
+		if (f->one[i].hold.tid == tid && !f->one[i].hold.dropped) {
+			f->one[i].until = st_monotonic_ns() + WAIT_NS;
+			return 0;
+		}
+	one = realloc(f->one, (f->n + 1) * sizeof(*one));
+	if (!one)
+		return -ENOMEM;
+	f->one = one;
+	ret = st_hold_begin(&one[f->n].hold, tid);
+	if (ret)
+		return ret;
+	one[f->n++].until = st_monotonic_ns() + WAIT_NS;
+	return 0;
+}
+
+static void forget(struct st_follow *f, size_t i)
+{
+	f->one[i] = f->one[--f->n];
+}
+
+bool st_follow_next(struct st_follow *f, struct st_hold *hold)
+{
+	uint64_t now = f->n ? st_monotonic_ns() : 0;
+	size_t i;
+
+	for (i = 0; i < f->n; i++) {
+		struct st_follow_one *one = &f->one[i];
+		int ret = one->hold.dropped ? 0 : st_hold_step(&one->hold);
+
+		if (ret == 1) {
+			*hold = one->hold;
+			forget(f, i);
+			return true;
+		}
+		if (ret < 0 || (now > one->until && st_hold_drop(&one->hold)))
+			forget(f, i--);
+	}
+	return false;
+}
+
+void st_follow_end(struct st_follow *f)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	size_t i;
+	int tries;
+
+	/* Who can't be stopped in this time is let go by our end. */
+	for (tries = 0; f->n && tries < END_TRIES; tries++) {
+		for (i = 0; i < f->n; i++)
+			if (st_hold_drop(&f->one[i].hold))
+				forget(f, i--);
+		if (f->n)
+			nanosleep(&pause, NULL);
+	}
+	free(f->one);
+	f->one = NULL;
+	f->n = 0;
+}

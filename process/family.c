@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What changes about a process while it is being probed: objects that have gone, and children that it has forked, which share the
+ * agent's memory with it, and have copies of all else.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <process/session_internal.h>
+
+/* Does memory hold what it may by the site's record? */
+static bool holds(struct st_session *s, const struct st_ctl_site *c)
+{
+	uint8_t now[ST_JUMP_MAX];
+	unsigned int i, len = 0;
+
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && st_form_jump(&c->form[i]) > len)
+			len = st_form_jump(&c->form[i]);
+	if (!len || st_mem_read(s->proc, c->addr, now, len))
+		return false;
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && !memcmp(now, c->form[i].bytes, st_form_jump(&c->form[i])))
+			return true;
+	return !memcmp(now, c->orig, len) || (c->direct && !memcmp(now, c->direct_bytes, len));
+}
+
+/* Does the site's record speak of what is there? @objs: read when first needed. */
+static bool belongs(struct st_session *s, const struct st_ctl_site *c, struct st_objects **objs)
+{
+	uint8_t file[1];
+	struct st_object *obj;
+
+	if (holds(s, c))
+		return true;
+	/* Changed by somebody else, or in the bytes of another site, if its file still says what the record says. */
+	if (!*objs && st_objects_read(s->proc, objs, NULL))
+		return true;
+	obj = st_objects_find(*objs, c->addr);
+	return obj && (st_object_bytes(obj, c->addr, file, sizeof(file)) || file[0] == c->orig[0]);
+}
+
+int st_session_forget(struct st_session *s)
+{
+	uint32_t used = st_sites_used(s), i;
+	struct st_objects *objs = NULL;
+	int ret = st_session_lock(s);
+
+	if (ret)
+		return ret;
+	for (i = 0; i < used; i++) {
+		struct st_ctl_site *c = &s->ctl->site[i];
+
+		if (c->state == ST_SITE_FREE || belongs(s, c, &objs))
+			continue;
+		memset(c->list, 0, sizeof(c->list));
+		memset(c->returns, 0, sizeof(c->returns));
+		__atomic_store_n(&c->state, ST_SITE_FREE, __ATOMIC_RELEASE);
+		ret++;
+	}
+	st_objects_free(objs);
+	st_session_unlock(s);
+	return ret;
+}
+
+int st_session_settle(struct st_session *s)
+{
+	uint32_t used = st_sites_used(s), i, *site;
+	size_t n = 0;
+	int ret = st_session_lock(s);
+
+	if (ret)
+		return ret;
+	site = calloc(used + 1, sizeof(*site));
+	if (!site)
+		ret = st_session_fail(s, -ENOMEM, "out of memory");
+	for (i = 0; !ret && i < used; i++) {
+		struct st_ctl_site *c = &s->ctl->site[i];
+
+		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
+		if (c->state != ST_SITE_FREE && holds(s, c))
+			site[n++] = i;
+	}
+	if (!ret && n)
+		ret = st_sites_settle(s, site, n) ?: st_session_grace(s);
+	free(site);
+	st_session_unlock(s);
+	return ret;
+}
+
+/* Has the process a mapping of this file? */
+static bool maps_file(int pid, const char *inode)
+{
+	char path[64], *line = NULL;
+	bool found = false;
+	size_t room = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (!found && getline(&line, &room, f) > 0) {
+		char *name = strstr(line, "/memfd:" ST_CTL_NAME " ");
+
+		found = name && strstr(line, inode) && strstr(line, inode) < name;
+	}
+	free(line);
+	fclose(f);
+	return found;
+}
+
+int *st_session_sharers(struct st_session *s, size_t *n)
+{
+	DIR *dir = opendir("/proc");
+	int *pids = NULL;
+	char inode[32];
+	struct dirent *d;
+	struct stat st;
+
+	*n = 0;
+	if (!dir || fstat(s->fd, &st))
+		goto out;
+	snprintf(inode, sizeof(inode), " %lu ", (unsigned long)st.st_ino);
+	while ((d = readdir(dir))) {
+		int pid = atoi(d->d_name), *more;
+
+		if (pid <= 0 || pid == s->pid || pid == getpid() || !maps_file(pid, inode))
+			continue;
+		more = realloc(pids, (*n + 1) * sizeof(*pids));
+		if (!more)
+			break;
+		pids = more;
+		pids[(*n)++] = pid;
+	}
+out:
+	if (dir)
+		closedir(dir);
+	return pids;
+}
