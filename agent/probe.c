@@ -86,7 +86,7 @@ static inline void filler(struct st_ring *ring, uint32_t pos, uint32_t size)
 }
 
 /* Take `size` bytes of the ring, in one piece. Returns NULL when it is full. */
-static struct st_rec *reserve(struct st_ring *ring, uint32_t size)
+static inline struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 {
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
 	uint32_t pos, skip;
@@ -102,7 +102,7 @@ static struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 			return NULL;
 	} while (!__atomic_compare_exchange_n(&ring->head, &head, head + skip + size, true,
 					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	if (skip) {
+	if (__builtin_expect(skip, 0)) {
 		filler(ring, pos, skip);
 		pos = 0;
 	}
@@ -145,16 +145,20 @@ static uint64_t *take_column(struct st_ctl *ctl, struct st_slot *t, int pid)
 }
 
 /*
- * The first hit of a thread, or of a child that was forked since: the slot is then as its parent left it, but the id near the thread
- * pointer is another. Where that is not known, or we must not ask who we are, hits are added up by locked instructions.
+ * A hit that count() does not take: the first one of a thread, whose slot has no column yet; one of a thread whose slot is not where
+ * its hash leads; or of a child that was forked since: the slot is then as its parent left it, but the id near the thread pointer
+ * is another. Where that id is not known, or we must not ask who we are, hits are added up by locked instructions.
  */
-static __attribute__((noinline, cold)) void count_slowly(struct st_ctl *ctl, struct st_ctl_probe *probe, struct st_slot *t)
+static __attribute__((noinline)) void count_slowly(struct st_ctl *ctl, struct st_ctl_probe *probe)
 {
+	struct st_slot *t = st_thread_self();
 	int tid = t && ctl->tid_offset ? (int)thread_word(ctl->tid_offset) : 0;
 	uint64_t *column = NULL;
 
-	if (tid && !ctl->no_syscalls && !(t->client == NO_COLUMN && t->tid == tid) &&
-	    tid == (int)st_syscall0(__NR_gettid)) {
+	if (tid && t->tid == tid && t->client) {
+		if (t->client != NO_COLUMN)
+			column = (uint64_t *)t->client;
+	} else if (tid && !ctl->no_syscalls && tid == (int)st_syscall0(__NR_gettid)) {
 		column = take_column(ctl, t, (int)st_syscall0(__NR_getpid));
 		t->client = column ? (unsigned long)column : NO_COLUMN;
 		t->tid = tid;
@@ -165,16 +169,18 @@ static __attribute__((noinline, cold)) void count_slowly(struct st_ctl *ctl, str
 		__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
 }
 
-static inline void count(struct st_ctl *ctl, struct st_ctl_probe *probe)
+/* Returns false if it is for count_slowly(). Calls nothing, so that who calls it needs no frame. */
+static inline bool count(struct st_ctl *ctl, struct st_ctl_probe *probe)
 {
-	struct st_slot *t = st_thread_self();
+	unsigned long tp = st_thread_pointer();
+	struct st_slot *t = &st_threads[st_thread_hash(tp)];
 	uint32_t i = probe->index;
 
-	if (__builtin_expect(t && t->client > NO_COLUMN && t->tid == (int)thread_word(ctl->tid_offset) &&
-			     i < ST_PROBES_MAX, 1))
-		add_one(&((uint64_t *)t->client)[i]);
-	else
-		count_slowly(ctl, probe, t);
+	if (__builtin_expect(t->tp != tp || t->client <= NO_COLUMN || t->tid != (int)thread_word(ctl->tid_offset) ||
+			     i >= ST_PROBES_MAX, 0))
+		return false;
+	add_one(&((uint64_t *)t->client)[i]);
+	return true;
 }
 
 /* The power of two below a value. */
@@ -213,10 +219,12 @@ static inline struct st_rec *begin(struct st_ctl *ctl, const struct st_ctl_probe
 }
 
 /* Values that are registers, and no filter: nothing to evaluate, nothing that could go wrong. */
-static inline void record_registers(struct st_ctl *ctl, const struct st_ctl_probe *probe, const unsigned long *regs,
-				    unsigned long ip, unsigned long parent_ip)
+static __attribute__((noinline)) void record_registers(const struct st_ctl_probe *probe, const unsigned long *regs,
+						       unsigned long ip, unsigned long parent_ip)
 {
 	uint32_t n = probe->fetches, i, room;
+	struct st_ctl *ctl = st_agent_ctl;
+	const struct st_fetch *f;
 	struct st_rec *rec;
 	uint64_t *out;
 
@@ -224,14 +232,13 @@ static inline void record_registers(struct st_ctl *ctl, const struct st_ctl_prob
 		n = ST_FETCH_MAX;
 	room = sizeof(*rec) + n * 8;
 	rec = begin(ctl, probe, room, ip, parent_ip);
-	if (!rec)
+	if (__builtin_expect(!rec, 0))
 		return;
 	rec->cpu = this_cpu(ctl);
 	rec->tid = (uint32_t)thread_id(ctl);
 	rec->faults = 0;
 	out = (uint64_t *)(rec + 1);
-	for (i = 0; i < n; i++) {
-		const struct st_fetch *f = &probe->fetch[i];
+	for (i = 0, f = probe->fetch; i < n; i++, f++) {
 		uint32_t reg = f->index;
 
 		out[i] = reg < sizeof(struct st_regs) / sizeof(long) ? regs[reg] & f->mask : 0;
@@ -273,9 +280,10 @@ static void record(const struct st_agent_hit *hit, const struct st_ctl_probe *pr
 	__atomic_store_n(&rec->size, used, __ATOMIC_RELEASE);
 }
 
-static __attribute__((noinline)) void slow_hit(struct st_ctl *ctl, struct st_ctl_probe *probe, struct st_regs *regs,
-					       unsigned long ip, unsigned long parent_ip)
+static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struct st_regs *regs, unsigned long ip,
+					       unsigned long parent_ip)
 {
+	struct st_ctl *ctl = st_agent_ctl;
 	struct st_agent_hit hit;
 	uint64_t v;
 
@@ -289,30 +297,36 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl *ctl, struct st_ctl
 	hit.cpu = this_cpu(ctl);
 	if (probe->filter.ops && (!st_fetch_run(&hit, probe->filter, &v) || !v))
 		return;
-	count(ctl, probe);
+	if (!count(ctl, probe))
+		count_slowly(ctl, probe);
 	if (probe->hist.ops)
 		add_to_histogram(&hit, probe);
 	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
 		record(&hit, probe, ip, parent_ip);
 }
 
+/* The hit has to be counted slowly first. */
+static __attribute__((noinline)) void first_hit(struct st_ctl_probe *probe, const unsigned long *regs, unsigned long ip,
+						unsigned long parent_ip)
+{
+	count_slowly(st_agent_ctl, probe);
+	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
+		record_registers(probe, regs, ip, parent_ip);
+}
+
+/* A probe that counts ends here, without a frame; all else is the last thing that is called. */
 void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 		    unsigned long parent_ip)
 {
 	struct st_ctl_probe *probe = h->data;
-	struct st_ctl *ctl = st_agent_ctl;
 	uint32_t flags = probe->flags;
 
 	if (__builtin_expect(probe->state != ST_PROBE_ON, 0))
 		return;
-	/* In a forked child that nobody follows. */
-	if (__builtin_expect(st_agent_process(ctl) != ctl->pid, 0) && !(flags & ST_PROBE_CHILDREN))
-		return;
-	if (__builtin_expect(flags & ST_PROBE_SLOW, 0)) {
-		slow_hit(ctl, probe, regs, ip, parent_ip);
-		return;
-	}
-	count(ctl, probe);
-	if (!(flags & ST_PROBE_COUNT_ONLY))
-		record_registers(ctl, probe, (const unsigned long *)regs, ip, parent_ip);
+	if (__builtin_expect(flags & ST_PROBE_SLOW, 0))
+		slow_hit(probe, regs, ip, parent_ip);
+	else if (__builtin_expect(!count(st_agent_ctl, probe), 0))
+		first_hit(probe, (const unsigned long *)regs, ip, parent_ip);
+	else if (!(flags & ST_PROBE_COUNT_ONLY))
+		record_registers(probe, (const unsigned long *)regs, ip, parent_ip);
 }

@@ -107,6 +107,7 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	}
 	r->lost += st_target_lost(t);
 	r->missed += st_target_missed(t);
+	st_follow_forget(&r->executing, st_target_pid(t));
 	ret = st_target_close(t, err);
 	if (ret)
 		*status = cli_failed(ret, "probe: %s", err);
@@ -176,10 +177,12 @@ static bool read_letters(struct run *r)
 
 		if (letter == ST_LETTER_NONE)
 			continue;
-		if (letter == ST_LETTER_LOOK)
+		if (letter == ST_LETTER_LOOK) {
+			st_follow_forget(&r->executing, st_target_pid(r->targets[i]));
 			st_target_look(r->targets[i], tell, NULL);
-		else
+		} else if (tid) {
 			st_follow_add(&r->executing, tid);
+		}
 		st_target_answer(r->targets[i]);
 		any = true;
 	}
@@ -313,12 +316,14 @@ static int start(struct run *r, const sigset_t *mask)
 	return status;
 }
 
-/* Its end, if it has ended: without us it would have gone its own way. */
+/* Its end, if it has ended; @wait: it is about to, or runs on unprobed, until a signal comes. */
 static void end_command(struct run *r, bool wait)
 {
-	int status;
+	int status, got = 0;
 
-	if (!r->child || waitpid(r->child, &status, wait ? 0 : WNOHANG) != r->child)
+	while (r->child && !(got = waitpid(r->child, &status, WNOHANG)) && wait && !cli_signal_pending())
+		poll(NULL, 0, IDLE_MS);
+	if (!r->child || got != r->child)
 		return;
 	if (WIFSIGNALED(status))
 		cli_say("probe: %s was ended by signal %d (%s)", r->command[0], WTERMSIG(status), strsignal(WTERMSIG(status)));

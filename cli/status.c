@@ -78,6 +78,21 @@ static void show_probe(int pid, const struct st_ctl *ctl, unsigned int index)
 	putchar('\n');
 }
 
+/* Hooks that tell a tool of objects that come, and of programs that are executed. */
+static void show_letters(int pid, const struct st_ctl_mail *mail)
+{
+	bool orphan = mail->owner > INT32_MAX || st_start_time((int)mail->owner) != mail->owner_start;
+	const char *what = mail->children ? "objects,programs" : "objects";
+
+	if (cli_json)
+		printf("{\"pid\":%d,\"kind\":\"hook\",\"name\":\"%s\",\"owner\":%" PRIu32 ",\"orphan\":%s}\n", pid, what, mail->owner,
+		       orphan ? "true" : "false");
+	else if (orphan)
+		printf("hook %s, by orphan\n", what);
+	else
+		printf("hook %s, by %" PRIu32 "\n", what, mail->owner);
+}
+
 static int show_process(int pid, struct st_session *s)
 {
 	const struct st_ctl *ctl = st_session_ctl(s);
@@ -89,6 +104,9 @@ static int show_process(int pid, struct st_session *s)
 	for (i = 0; i < ST_PATCHES_MAX; i++)
 		if (ctl->patch[i].state != ST_PATCH_FREE)
 			cli_show_patch(pid, &ctl->patch[i], "patch ");
+	for (i = 0; i < ST_MAILS_MAX; i++)
+		if (ctl->mail[i].owner)
+			show_letters(pid, &ctl->mail[i]);
 	return CLI_DONE;
 }
 

@@ -7,7 +7,7 @@
 #include "follow.h"
 
 #define WAIT_NS 1000000000ull
-#define END_TRIES 500		/* of 1 ms */
+#define END_TRIES 500		/* to let somebody go, 1 ms apart */
 
 int st_follow_add(struct st_follow *f, int tid)
 {
@@ -57,20 +57,38 @@ bool st_follow_next(struct st_follow *f, struct st_hold *hold)
 	return false;
 }
 
-void st_follow_end(struct st_follow *f)
+/* Those of one process, or (0) all. */
+static void drop(struct st_follow *f, int pid)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
+	bool left = true;
 	size_t i;
 	int tries;
 
-	/* Who can't be stopped in this time is let go by our end. */
-	for (tries = 0; f->n && tries < END_TRIES; tries++) {
-		for (i = 0; i < f->n; i++)
+	for (tries = 0; left && tries < END_TRIES; tries++) {
+		left = false;
+		for (i = 0; i < f->n; i++) {
+			if (pid && f->one[i].hold.pid != pid)
+				continue;
 			if (st_hold_drop(&f->one[i].hold))
 				forget(f, i--);
-		if (f->n)
+			else
+				left = true;
+		}
+		if (left)
 			nanosleep(&pause, NULL);
 	}
+}
+
+void st_follow_forget(struct st_follow *f, int pid)
+{
+	drop(f, pid);
+}
+
+void st_follow_end(struct st_follow *f)
+{
+	/* Who can't be stopped in time is let go by our end. */
+	drop(f, 0);
 	free(f->one);
 	f->one = NULL;
 	f->n = 0;

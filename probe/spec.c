@@ -734,6 +734,19 @@ static const char *name_end(struct span s)
 	return p < s.end && *p == '=' && p[1] != '=' ? p : NULL;
 }
 
+/* As the kernel names a value that has no name, argN; a variable of C by its own name, as perf probe does. */
+static void default_arg_name(struct st_spec_arg *arg, unsigned int n, struct span s)
+{
+	const char *p = s.p;
+
+	while (p < s.end && (is_name_start(*p) || (p > s.p && is_digit(*p))))
+		p++;
+	if (p > s.p && (p == s.end || *p == ':') && (size_t)(p - s.p) < sizeof(arg->name))
+		snprintf(arg->name, sizeof(arg->name), "%.*s", (int)(p - s.p), s.p);
+	else
+		snprintf(arg->name, sizeof(arg->name), "arg%u", n);
+}
+
 /* [NAME=]FETCHARG[:TYPE] */
 static int parse_arg(struct parser *ps, struct span s, struct st_spec *spec)
 {
@@ -750,7 +763,7 @@ static int parse_arg(struct parser *ps, struct span s, struct st_spec *spec)
 			return ret;
 		s.p = name.end + 1;
 	} else {
-		snprintf(arg->name, sizeof(arg->name), "arg%u", spec->nargs + 1);
+		default_arg_name(arg, spec->nargs + 1, s);
 	}
 	for (i = 0; i < spec->nargs; i++)
 		if (!strcmp(arg->name, spec->arg[i].name))

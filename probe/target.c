@@ -790,8 +790,10 @@ enum st_letter st_target_letter(struct st_target *t, int *tid)
 	/* It has its number, and will be there in a moment. */
 	if (!letter)
 		return ST_LETTER_NONE;
-	*tid = (int)(letter & ST_LETTER_TID);
-	return (letter & ~ST_LETTER_TID) == ST_LETTER_EXEC ? ST_LETTER_PROGRAM : ST_LETTER_LOOK;
+	if ((letter & ~ST_LETTER_TID) != ST_LETTER_EXEC)
+		return ST_LETTER_LOOK;
+	*tid = st_session_thread(t->session, (int)(letter & ST_LETTER_TID));
+	return ST_LETTER_PROGRAM;
 }
 
 void st_target_answer(struct st_target *t)

@@ -57,7 +57,7 @@ bool st_target_waits(const struct st_target *target, unsigned int i);
 enum st_letter {
 	ST_LETTER_NONE,
 	ST_LETTER_LOOK,		/* objects have come or gone: st_target_look() */
-	ST_LETTER_PROGRAM,	/* thread *tid is about to execute a program */
+	ST_LETTER_PROGRAM,	/* thread *tid is about to execute a program; 0: it can't be found */
 };
 
 /*

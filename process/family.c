@@ -113,6 +113,68 @@ static bool maps_file(int pid, const char *inode)
 	return found;
 }
 
+/* The thread's id as its own process sees it, where that is in a PID namespace. */
+static int id_inside(int pid, int tid)
+{
+	char path[64], *line = NULL, *last;
+	size_t room = 0;
+	int id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (getline(&line, &room, f) > 0) {
+		if (strncmp(line, "NSpid:", 6))
+			continue;
+		last = strrchr(line, '\t');
+		id = last ? atoi(last) : -1;
+		break;
+	}
+	free(line);
+	fclose(f);
+	return id;
+}
+
+static int find_inside(int pid, int tid)
+{
+	int found = 0;
+	struct dirent *d;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && !found && (d = readdir(dir)))
+		if (atoi(d->d_name) > 0 && id_inside(pid, atoi(d->d_name)) == tid)
+			found = atoi(d->d_name);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int st_session_thread(struct st_session *s, int tid)
+{
+	int found = 0, *pids;
+	char inode[32];
+	struct stat st;
+	size_t i, n;
+
+	if (fstat(s->fd, &st))
+		return 0;
+	snprintf(inode, sizeof(inode), " %lu ", (unsigned long)st.st_ino);
+	/* Nearly always the number means the same to us. */
+	if (maps_file(tid, inode) && id_inside(tid, tid) == tid)
+		return tid;
+	found = find_inside(s->pid, tid);
+	pids = found ? NULL : st_session_sharers(s, &n);
+	for (i = 0; pids && i < n && !found; i++)
+		found = find_inside(pids[i], tid);
+	free(pids);
+	return found;
+}
+
 int *st_session_sharers(struct st_session *s, size_t *n)
 {
 	DIR *dir = opendir("/proc");

@@ -147,6 +147,7 @@ static void execute(char *const argv[], const sigset_t *mask, int go, int failed
 
 	/* The tool is tracing us once this can be read. */
 	if (read(go, &byte, 1) == 1) {
+		signal(SIGPIPE, SIG_DFL);	/* the tool ignores it, and that would be inherited */
 		sigprocmask(SIG_SETMASK, mask, NULL);
 		execvp(argv[0], argv);
 		code = errno;

@@ -53,6 +53,9 @@ int st_session_learn(struct st_session *s);
  */
 int st_session_forget(struct st_session *s);
 
+/* The thread of the process, or of a child of it, that calls itself @tid. Return: its id here, or 0. */
+int st_session_thread(struct st_session *s, int tid);
+
 /* The other processes that have the session's shared memory: children that were forked. *n of them, to be freed. */
 int *st_session_sharers(struct st_session *s, size_t *n);
 

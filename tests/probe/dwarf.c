@@ -270,12 +270,57 @@ static void look_back(const char *program, const struct st_func *f, const struct
 	}
 }
 
+#if defined(__arm__)
+/*
+ * There is no single step. Breakpoints at the entries, and where each call returns to: taken away when they are hit.
+ */
+static struct {
+	unsigned long addr, old;
+} points[32];
+static unsigned int npoints;
+
+static void set_point(unsigned long addr, bool thumb)
+{
+	unsigned long word;
+
+	if (npoints == 32)
+		return;
+	errno = 0;
+	word = (unsigned long)ptrace(PTRACE_PEEKDATA, child, addr & ~3ul, 0);
+	points[npoints].addr = addr;
+	points[npoints++].old = word;
+	if (!thumb)
+		word = 0xe7f001f0;
+	else
+		word = addr & 2 ? (word & 0xffff) | 0xde010000 : (word & 0xffff0000) | 0xde01;
+	ptrace(PTRACE_POKEDATA, child, addr & ~3ul, word);
+}
+
+static bool step(void)
+{
+	struct st_regs regs;
+	unsigned int i;
+	int status;
+
+	if (ptrace(PTRACE_CONT, child, 0, 0) || waitpid(child, &status, 0) != child || !WIFSTOPPED(status) || !registers(&regs))
+		return false;
+	for (i = npoints; i-- > 0;) {
+		if (points[i].addr != pc_of(&regs))
+			continue;
+		ptrace(PTRACE_POKEDATA, child, points[i].addr & ~3ul, points[i].old);
+		points[i] = points[--npoints];
+		break;
+	}
+	return true;
+}
+#else
 static bool step(void)
 {
 	int status;
 
 	return !ptrace(PTRACE_SINGLESTEP, child, 0, 0) && waitpid(child, &status, 0) == child && WIFSTOPPED(status);
 }
+#endif
 
 static unsigned long stack_of(const struct st_regs *regs)
 {
@@ -305,6 +350,9 @@ static void run(const char *program)
 	unsigned int n = 0, i, before = evaluated, before_declined = declined;
 	char err[ST_ERR_MAX] = "";
 	int status;
+#if defined(__arm__)
+	size_t nfunctions;
+#endif
 
 	child = fork();
 	if (!child) {
@@ -323,6 +371,13 @@ static void run(const char *program)
 		return;
 	}
 	waitpid(child, &status, 0);
+#if defined(__arm__)
+	npoints = 0;
+	f = st_object_functions(&objs->object[0], &nfunctions);
+	for (; nfunctions; nfunctions--, f++)
+		if (is_looked_at(f))
+			set_point(f->addr, f->isa == ST_ISA_T32);
+#endif
 	for (i = 0; i < STEPS && step() && registers(&regs); i++) {
 		unsigned long pc = pc_of(&regs);
 		struct st_object *obj = st_objects_find(objs, pc);
@@ -342,12 +397,13 @@ static void run(const char *program)
 			back[n] = regs.regs[30];
 #else
 			back[n] = regs.lr & ~1ul;
+			set_point(back[n], regs.lr & 1);
 #endif
 			n++;
 		}
 		look(program, f, &regs, seen);
 	}
-	CHECK(i > 100 && i < STEPS, "%s: %u steps", program, i);
+	CHECK(i > 10 && i < STEPS, "%s: %u steps", program, i);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		CHECK(seen[i] || rows[i].need == MAYBE, "%s: %s: %s was never there", program, rows[i].function, rows[i].value);
 	kill(child, SIGKILL);

@@ -198,6 +198,8 @@ static void expressions(void)
 	} cases[] = {
 		{ "p f c->argv[0]->ptr:string", "arg1", "c->argv[0]->ptr", true },
 		{ "p f n=c->n", "n", "c->n", false },
+		{ "p f count", "count", "count", false },
+		{ "p f count:u8", "count", "count", true },
 		{ "p f a->b==1", "arg1", "a->b==1", false },
 		{ "p f (a == b)", "arg1", "(a == b)", false },
 		{ "p f x=(struct foo *)$arg1:x32", "x", "(struct foo *)$arg1", true },
