@@ -22,24 +22,19 @@ static uint32_t now_ms(void)
 /* Until the letter is answered, or for as long as mail.h says. */
 static void wait(struct st_ctl_mail *mail, uint32_t number)
 {
-	uint32_t from = now_ms(), since = from, beat = mail->beat, now;
+	uint32_t from = now_ms(), since = from, now;
 
 	for (now = from; now - since < ST_MAIL_MS && now - from < ST_MAIL_MAX_MS; now = now_ms()) {
 		uint32_t answered = __atomic_load_n(&mail->answered, __ATOMIC_ACQUIRE);
-		unsigned long ts[2] = { 0, 0 };
+		unsigned long ts[2] = { 0, ST_MAIL_SLICE_MS * 1000000ul };
 		long ret;
 
 		if ((int32_t)(answered - number) > 0)
 			return;
-		if (mail->beat != beat) {
-			beat = mail->beat;
+		if (__atomic_load_n(&mail->busy, __ATOMIC_RELAXED))
 			since = now;
-		}
-		ts[1] = (ST_MAIL_MS - (now - since)) * 1000000ul;
 		ret = st_syscall6(__NR_futex, (long)&mail->answered, FUTEX_WAIT, (long)answered, (long)ts, 0, 0);
-		if (ret == -ETIMEDOUT && mail->beat != beat)
-			since = now_ms();
-		else if (ret && ret != -ETIMEDOUT && ret != -EAGAIN && ret != -EINTR)
+		if (ret && ret != -ETIMEDOUT && ret != -EAGAIN && ret != -EINTR)
 			break;
 	}
 	__atomic_store_n(&mail->deaf, 1, __ATOMIC_RELEASE);

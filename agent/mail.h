@@ -12,7 +12,8 @@
 #define ST_MAILS_MAX	8	/* tools that get letters from one process */
 #define ST_LETTERS_MAX	64	/* that lie unread */
 #define ST_MAIL_MS	200	/* how long a thread waits for a tool that does nothing */
-#define ST_MAIL_MAX_MS	2000	/* and for one that is at work on the answer */
+#define ST_MAIL_MAX_MS	5000	/* and for one that is at work, on this answer or another */
+#define ST_MAIL_SLICE_MS 20	/* between two looks which of them it is */
 
 #define ST_LETTER_OBJECTS	(1u << 30)
 #define ST_LETTER_EXEC		(2u << 30)
@@ -28,7 +29,7 @@ struct st_ctl_mail {
 	uint32_t deaf;			/* somebody waited in vain: nobody waits until the tool has taken this back */
 	uint32_t asked;			/* by the target */
 	uint32_t answered;		/* by the tool; a futex */
-	uint32_t beat;			/* changes while the tool is at work */
+	uint32_t busy;			/* 1: the tool is at work */
 	uint32_t letter[ST_LETTERS_MAX];	/* 0: not written yet; the tool takes it out */
 };
 

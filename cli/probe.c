@@ -26,9 +26,12 @@ const char cli_probe_help[] =
 	"Prints a line for each call of the functions that match, until Ctrl-C or the end of COMMAND:\n"
 	"    COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...\n"
 	"\n"
-	"SPEC is      p[:NAME] [OBJECT:]FUNCTION [NAME=FETCHARG[:TYPE]]...\n"
-	"FETCHARG is  $argN (N from 1)  %REG  $stack  $stackN  $comm  \\NUMBER\n"
+	"SPEC is      p[:NAME] [OBJECT:]FUNCTION[+OFFSET] [NAME=FETCHARG[:TYPE]]...\n"
+	"             r[:NAME] [OBJECT:]FUNCTION [NAME=FETCHARG[:TYPE]]...   when it returns\n"
+	"             OBJECT:0xADDRESS: an address in the object's file\n"
+	"FETCHARG is  $argN (N from 1)  $retval  %REG  $stack  $stackN  $comm  \\NUMBER  \\\"TEXT\"\n"
 	"             @ADDR, @SYMBOL[+OFFSET], +OFFSET(FETCHARG), -OFFSET(FETCHARG): memory there\n"
+	"             or a C expression, by debug information: c->argv[0]->ptr:string\n"
 	"TYPE is      u8 to u64, s8 to s64, x8 to x64, char, string, symbol, TYPE[N],\n"
 	"             b<width>@<offset>/<size>\n"
 	"A pointer that can't be read gives (fault).\n"
@@ -39,8 +42,9 @@ const char cli_probe_help[] =
 	"    -n COUNT   end after COUNT hits\n"
 	"    -c         print only counts, at the end\n"
 	"    -o FILE    print to FILE; stdout is also COMMAND's\n"
-	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( )\n"
-	"    --hist EXPR  a power-of-two histogram of a value, at the end\n"
+	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( ); OP is\n"
+	"               == != < <= > >= & for numbers, == != ~ (a glob) for a \"text\"\n"
+	"    --hist X   a histogram of a value (its name, or FETCHARG[:TYPE]), at the end\n"
 	"    --json     one JSON object a line\n"
 	"\n"
 	"Example: which files does a process open?\n"
@@ -164,6 +168,14 @@ static void open_executed(struct run *r, struct st_hold *hold)
 		st_hold_drop(hold);
 }
 
+static void set_busy(struct run *r, bool busy)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->ntargets; i++)
+		st_target_busy(r->targets[i], busy);
+}
+
 /* What processes have to tell. Returns true when somebody had. */
 static bool read_letters(struct run *r)
 {
@@ -177,6 +189,7 @@ static bool read_letters(struct run *r)
 
 		if (letter == ST_LETTER_NONE)
 			continue;
+		set_busy(r, true);
 		if (letter == ST_LETTER_LOOK) {
 			st_follow_forget(&r->executing, st_target_pid(r->targets[i]));
 			st_target_look(r->targets[i], tell, NULL);
@@ -187,9 +200,12 @@ static bool read_letters(struct run *r)
 		any = true;
 	}
 	while (st_follow_next(&r->executing, &hold)) {
+		set_busy(r, true);
 		open_executed(r, &hold);
 		any = true;
 	}
+	if (any)
+		set_busy(r, false);
 	return any;
 }
 

@@ -242,11 +242,10 @@ static void set_hooks(struct st_target *t, const struct st_objects *known)
 	free(exec);
 }
 
-/* The thread that waits for us is to go on waiting. */
-static void beat(struct st_target *t)
+void st_target_busy(struct st_target *t, bool busy)
 {
 	if (t->mail)
-		__atomic_store_n(&t->mail->beat, t->mail->beat + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&t->mail->busy, busy, __ATOMIC_RELEASE);
 }
 
 static int take_mail(struct st_target *t, char *err)
@@ -264,7 +263,7 @@ static int take_mail(struct st_target *t, char *err)
 		make_hook(t, &t->mail->objects);
 		make_hook(t, &t->mail->exec);
 		t->mail->children = t->flags & ST_TARGET_FOLLOW ? 1 : 0;
-		t->mail->deaf = 0;
+		t->mail->deaf = t->mail->busy = 0;
 		t->mail->asked = t->mail->answered = 0;
 		memset(t->mail->letter, 0, sizeof(t->mail->letter));
 		__atomic_store_n(&t->mail->on, 1, __ATOMIC_RELEASE);
@@ -828,7 +827,6 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 	/* A static program tells nobody when it has begun: it is looked at a few times. */
 	if (!t->learnt && !st_objects_starting(now))
 		t->learnt = st_session_learn(t->session) || t->ctl->tid_offset || ++t->lessons == LESSONS;
-	beat(t);
 	set_hooks(t, before);
 	for (k = 0; k < t->nprobes; k++) {
 		struct probe *p = &t->probes[k];
@@ -836,8 +834,7 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 		int ret;
 
 		note[0] = err[0] = '\0';
-		beat(t);
-		drop_places(t, p);
+			drop_places(t, p);
 		/* What an earlier look could not set, for want of a variable, is tried on all objects. */
 		ret = set_probe(t, p, p->set ? before : NULL, note, err);
 		if (ret < 0) {

@@ -67,6 +67,9 @@ enum st_letter {
 enum st_letter st_target_letter(struct st_target *target, int *tid);
 void st_target_answer(struct st_target *target);
 
+/* Threads wait longer for a tool that is at work, whatever on. */
+void st_target_busy(struct st_target *target, bool busy);
+
 /* Arms probes in objects that have come, and forgets those that have gone. What is to be said is given to @tell. */
 void st_target_look(struct st_target *target, void (*tell)(void *ctx, const char *sentence), void *ctx);
 

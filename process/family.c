@@ -31,16 +31,20 @@ static bool holds(struct st_session *s, const struct st_ctl_site *c)
 /* Does the site's record speak of what is there? @objs: read when first needed. */
 static bool belongs(struct st_session *s, const struct st_ctl_site *c, struct st_objects **objs)
 {
-	uint8_t file[1];
+	uint8_t file[ST_DISPLACED_MAX];
 	struct st_object *obj;
+	unsigned int i, len = 1;
 
 	if (holds(s, c))
 		return true;
 	/* Changed by somebody else, or in the bytes of another site, if its file still says what the record says. */
 	if (!*objs && st_objects_read(s->proc, objs, NULL))
 		return true;
+	for (i = 0; i < ST_FORMS; i++)
+		if (c->form[i].stub && st_form_len(&c->form[i]) > len)
+			len = st_form_len(&c->form[i]);
 	obj = st_objects_find(*objs, c->addr);
-	return obj && (st_object_bytes(obj, c->addr, file, sizeof(file)) || file[0] == c->orig[0]);
+	return obj && (st_object_bytes(obj, c->addr, file, len) || !memcmp(file, c->orig, len));
 }
 
 int st_session_forget(struct st_session *s)
