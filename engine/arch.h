@@ -155,7 +155,8 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub);
  * st_arch_jump() - the bytes that go to the site
  * @plan: the site
  * @to: where the jump leads, on ARM with Thumb bit (the state must be the site's own)
- * @out: plan->jump bytes are written; for ST_KIND_BREAKPOINT the breakpoint, whose handler goes to @to
+ * @out: plan->jump bytes are written; for ST_KIND_BREAKPOINT the breakpoint, whose handler goes to @to (in the state it came
+ *	from; a T32 IT state may stay or be cleared)
  *
  * Return: 0, or -ERANGE when @to is out of the jump's reach.
  */

@@ -224,8 +224,7 @@ static const char *t32_jump(struct st_plan *plan, const struct place *at)
 
 /*
  * The trap is a halfword, which no store can tear and which always traps. Within an IT block it is
- * as long as the instruction: if its condition fails, a CPU may go on behind the trap (DDI0406C
- * A2.9).
+ * as long as the instruction: if its condition fails, a CPU may go on behind the trap.
  */
 static const char *t32_breakpoint(struct st_plan *plan, const struct place *at)
 {
@@ -255,7 +254,7 @@ static const char *t32_breakpoint(struct st_plan *plan, const struct place *at)
 
 static const char *site(struct st_plan *plan, const struct place *at)
 {
-	const char *why = "only a jump or a breakpoint";
+	const char *why;
 	bool thumb = plan->isa == ST_ISA_T32;
 
 	if (!(at->flags & ST_PLAN_BREAKPOINT)) {

@@ -409,8 +409,8 @@ static const char *a32_data(struct arm_code *c, struct arm_insn *i)
 }
 
 /*
- * STR of pc stores what reads of it give, 8 more than its address (DDI0406C A2.3.1; what lets a
- * processor store 12 more is for those before ARMv7).
+ * STR of pc stores what reads of it give, 8 more than its address (DDI0406C, PCStoreValue(); what
+ * lets a processor store 12 more is for those before ARMv7).
  */
 static const char *a32_store_pc(struct arm_code *c, const struct arm_insn *i, unsigned int used)
 {

@@ -120,9 +120,9 @@ int st_arch_stub(struct st_plan *plan, struct st_stub *stub)
 	if (plan->it) {
 		/*
 		 * From a breakpoint on the last instruction of an IT block. The NOP uses the IT
-		 * state up, if the signal's handler has left it; a trap may be taken though its
-		 * condition fails (DDI0406C A2.9, "implementation defined"), and then nothing
-		 * happens.
+		 * state up, if the signal's handler has left it. An undefined instruction may trap
+		 * though its condition fails (implementation defined, as kernel kprobes know);
+		 * then nothing happens.
 		 */
 		arm_put16(&c, T16_NOP);
 		if (plan->it - 1u != ARM_AL) {
