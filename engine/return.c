@@ -47,6 +47,8 @@ _Static_assert(offsetof(struct st_pending, low) == ST_PENDING_LOW, "unwind.c");
 _Static_assert(offsetof(struct st_pending, data) == ST_PENDING_DATA, "unwind.c");
 _Static_assert(sizeof(struct st_pending) == ST_PENDING_SIZE, "unwind.c");
 _Static_assert(offsetof(struct st_return, after) == ST_RETURN_AFTER, "return.S");
+_Static_assert(offsetof(struct st_return, path) == ST_RETURN_PATH, "return.S");
+_Static_assert(offsetof(struct st_return, begin) == ST_RETURN_BEGIN, "return.S");
 _Static_assert(offsetof(struct st_return, end) == ST_RETURN_END, "return.S");
 _Static_assert(offsetof(struct st_return, site) == ST_RETURN_SITE, "return.S");
 _Static_assert(offsetof(struct st_return, hooks) == ST_RETURN_HOOKS, "return.S");
@@ -360,6 +362,22 @@ static __attribute__((noinline)) void enter_slowly(struct st_hook *hook, struct 
 	}
 }
 
+#if defined(__x86_64__)
+static inline bool is_alone(const struct st_hook *hook, const struct st_site *site)
+{
+	unsigned long list = (unsigned long)*(struct st_hook_list *volatile *)&site->hooks;
+	struct st_hook **h = ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_MASK))->hook;
+
+	return h[0] == hook && !h[1] && !(list & ST_HOOKS_MASK);
+}
+
+/* A hint only: return.S looks. */
+static __attribute__((noinline, cold)) void flip_alone(struct st_site *site)
+{
+	__atomic_fetch_xor(&site->flags, ST_SITE_ALONE, __ATOMIC_RELAXED);
+}
+#endif
+
 /* Mostly the key is lower than all that are pending, so none of them has it, and there is room above them. */
 void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
 {
@@ -376,6 +394,10 @@ void st_return_enter(struct st_hook *hook, struct st_regs *regs, unsigned long i
 	fill(e, key, parent_ip, key, ret, NULL);
 	set_newest(r, e);
 	divert(regs, ret);
+#if defined(__x86_64__)
+	if (unlikely(is_alone(hook, ret->site) != !!(ret->site->flags & ST_SITE_ALONE)))
+		flip_alone(ret->site);
+#endif
 }
 
 /* ---- the return ---- */

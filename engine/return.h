@@ -30,8 +30,10 @@
 #define ST_PENDING_DATA	(4 * __SIZEOF_POINTER__)
 #define ST_PENDING_SIZE	(6 * __SIZEOF_POINTER__)
 #define ST_RETURN_SITE	(6 * __SIZEOF_POINTER__)
+#define ST_RETURN_PATH	(7 * __SIZEOF_POINTER__)
 #define ST_RETURN_AFTER	(8 * __SIZEOF_POINTER__)
 #define ST_RETURN_HOOKS	(9 * __SIZEOF_POINTER__)
+#define ST_RETURN_BEGIN	(11 * __SIZEOF_POINTER__)
 #define ST_RETURN_END	(12 * __SIZEOF_POINTER__)
 
 /* The key of a place that is being filled; nobody's. */

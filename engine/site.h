@@ -16,6 +16,7 @@
 #define ST_SITE_HOOKS		(5 * __SIZEOF_POINTER__)
 /* struct st_hook's func */
 #define ST_HOOK_FUNC		__SIZEOF_POINTER__
+#define ST_HOOK_DATA		(2 * __SIZEOF_POINTER__)
 
 /*
  * The site is not at a function's entry. x86-64: the red zone is live, so nothing is written there; the stub goes on by itself,
@@ -28,6 +29,8 @@
 #define ST_SITE_GENERAL		4
 /* Not a site, but a return (engine/return.c): regs->pc is the return address, and hooks points to the pointer to the hooks. */
 #define ST_SITE_RETURN		256
+/* x86-64: the only hook was st_return_enter() lately, so it is worth while to look whether it still is (return.S). */
+#define ST_SITE_ALONE		512
 /*
  * A bit of the pointer to a site's hooks: one of them may touch vector state. What a thread has read of the site before
  * may be older than the list; the list itself says what it takes to run it.
@@ -72,6 +75,7 @@ _Static_assert(offsetof(struct st_site, flags) == ST_SITE_FLAGS, "entry.S");
 _Static_assert(offsetof(struct st_site, ip) == ST_SITE_IP, "entry.S");
 _Static_assert(offsetof(struct st_site, hooks) == ST_SITE_HOOKS, "entry.S");
 _Static_assert(offsetof(struct st_hook, func) == ST_HOOK_FUNC, "entry.S");
+_Static_assert(offsetof(struct st_hook, data) == ST_HOOK_DATA, "return.S");
 
 /*
  * What every stub calls (entry.S). Saves the registers into a struct st_regs, calls site->dispatch(site, regs) on an

@@ -58,6 +58,19 @@ void st_unwind_head(void *write, unsigned long at)
 	w[4] = (uint32_t)&unwind;
 }
 
+/*
+ * Is it where a pending return will come to? Unwinders look up a place in the call, which is before it. For other places in a stub nothing
+ * is said: a thread that is cancelled there ends its stack, as before; a routine that gives up would end the process.
+ */
+static bool is_after(unsigned long pc)
+{
+	for (struct st_pending *r = __atomic_load_n(&st_returns_list, __ATOMIC_ACQUIRE); r; r = r->next)
+		for (struct st_pending *e = r + ST_PENDING_MAX - 1; e > r; e--)
+			if (e->key > ST_PENDING_TAKEN && (e->ret->after & ~1ul) - (pc & ~1ul) <= 2)
+				return true;
+	return false;
+}
+
 struct search {
 	unsigned long pc;
 	const void *table;
@@ -95,12 +108,14 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *arg)
 __attribute__((visibility("default"))) const void *__gnu_Unwind_Find_exidx(unsigned long pc, int *count)
 {
 	struct search s = { .pc = pc };
+	unsigned long island = st_island_at(pc);
 
-	s.table = (const void *)st_island_at(pc);
-	if (s.table)
-		s.count = 1;
-	else
+	if (!island) {
 		dl_iterate_phdr(search_object, &s);
+	} else if (is_after(pc)) {
+		s.table = (const void *)island;
+		s.count = 1;
+	}
 	*count = s.count;
 	return s.table;
 }

@@ -34,6 +34,7 @@ static bool one_return(const struct shape *s, bool change)
 	fill_image(&in);
 	run(s->twin, &in);
 	load(&expect, &torture_out);
+	load(&expect_body, &torture_body);
 	regs_of(&see, &expect, (void *)torture_return);
 	see.sp = in.gpr[RSP];
 	torture_hit.want = see;
@@ -62,6 +63,9 @@ static bool one_return(const struct shape *s, bool change)
 				     ((unsigned long *)&see)[i]);
 	if (torture_hit.parent != (unsigned long)torture_return || torture_hit.ip != ret.site->ip)
 		return check(false, "%s: %s: parent_ip %#lx, ip %#lx", now_doing, s->name, torture_hit.parent, torture_hit.ip);
+	diff = compare(&torture_body, &expect_body);
+	if (diff)
+		return check(false, "%s: %s: the function found %s", now_doing, s->name, diff);
 	diff = compare(&torture_out, &expect);
 	if (diff)
 		return check(false, "%s: %s: what came back: %s", now_doing, s->name, diff);
@@ -85,18 +89,21 @@ static void torture_returns(const struct shape *s, unsigned long n)
 	if (!check(st_hook_register(&entry) == 1 && st_hook_returns((unsigned long)s->hooked, &ret) && st_hook_register(&ret.hook) == 1,
 		   "%s: %s %s", s->name, st_hook_reason(&entry), st_hook_reason(&ret.hook)))
 		return;
-	for (unsigned int mode = 0; mode < 2; mode++) {
+	for (unsigned int mode = 0; mode < 3; mode++) {
 		unsigned long i = 0;
 
-		list[0] = mode ? &vector : &general;
-		ret.hooks = (struct st_hook_list *)((unsigned long)list | (mode ? ST_HOOKS_VECTOR : 0));
-		now_doing = mode ? "vector hook at the return" : "general hook at the return";
+		list[0] = mode == 1 ? &vector : &general;
+		ret.hooks = (struct st_hook_list *)((unsigned long)list | (mode == 1 ? ST_HOOKS_VECTOR : 0));
+		now_doing = mode == 1 ? "vector hook at the return" : mode ? "no other hook at the entry" : "general hook at the return";
+		if (mode == 2)
+			check(!st_hook_unregister(&entry), "%s: can't be unhooked", s->name);
 		while (i < n && one_return(s, i & 1))
 			i++;
 		check(i == n, "%s: %s: after %lu rounds", s->name, now_doing, i);
 	}
 	check(!ret.missed && !general.missed && !vector.missed, "%s: %lu missed", s->name, ret.missed);
-	check(!st_hook_unregister(&ret.hook) && !st_hook_unregister(&entry), "%s: can't be unhooked", s->name);
+	check(ret.site->flags & ST_SITE_ALONE, "%s: the short way was not taken", s->name);
+	check(!st_hook_unregister(&ret.hook), "%s: can't be unhooked", s->name);
 }
 
 int main(int argc, char **argv)

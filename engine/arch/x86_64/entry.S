@@ -70,6 +70,11 @@ st_entry:
 	.cfi_def_cfa rsp, 8 + ST_FRAME + ST_RED_ZONE + 8
 	.cfi_offset rip, -8
 	.cfi_rel_offset rbx, 8 + ST_RBX
+	testl	$ST_SITE_ALONE, ST_SITE_FLAGS(%rbx)
+	jnz	st_return_alone
+	.globl	st_entry_all
+	.hidden	st_entry_all, st_return_alone
+st_entry_all:
 	mov	%r15, 8 + ST_R15(%rsp)
 	mov	%r14, 8 + ST_R14(%rsp)
 	mov	%r13, 8 + ST_R13(%rsp)

@@ -125,7 +125,9 @@ st_return:
 2:	movq	$0, ST_SLOT_BUSY(%r12)
 .Lran:
 	mov	%rbp, %rsp
-	mov	%r15, SLOT(%rbp)		/* a hook may have changed what stands there */
+	cmp	%r15, SLOT(%rbp)
+	jne	.Lchanged
+.Lback:
 	mov	ST_EFLAGS(%rbp), %rax
 	cmp	%rax, %r14
 	jne	.Lnew_flags
@@ -173,6 +175,10 @@ st_return_ret:
 	call	st_return_run
 	mov	%rax, %r15
 	jmp	.Lran
+	/* A hook has written where the return address stands, which is not its own to change. */
+.Lchanged:
+	mov	%r15, SLOT(%rbp)
+	jmp	.Lback
 .Lodd_flags:
 	pushq	$ST_EFLAGS_USUAL
 	popfq
@@ -190,4 +196,107 @@ st_return_ret:
 	jmp	.Lregisters
 	.cfi_endproc
 	.size	st_return, . - st_return
+
+/*
+ * From st_entry, as it began: if the site's one hook is st_return_enter, and it would take its usual way, that is done here, with five
+ * registers instead of all. Else st_entry goes on.
+ *
+ *	rax	the flags		rcx	the thread's list	rdx	the key
+ *	rsi	struct st_return	rdi	the thread's slot	rbx	struct st_site
+ */
+#define KEY (8 + ST_FRAME + ST_RED_ZONE)
+
+	.globl	st_return_alone
+	.hidden	st_return_alone, st_return_enter, st_entry_all
+	.type	st_return_alone, @function
+	.balign	64
+st_return_alone:
+	.cfi_startproc
+	.cfi_def_cfa rsp, KEY + 8
+	.cfi_offset rip, -8
+	.cfi_rel_offset rbx, 8 + ST_RBX
+	mov	%rax, 8 + ST_RAX(%rsp)
+	mov	%rcx, 8 + ST_RCX(%rsp)
+	mov	%rdx, 8 + ST_RDX(%rsp)
+	mov	%rsi, 8 + ST_RSI(%rsp)
+	mov	%rdi, 8 + ST_RDI(%rsp)
+	mov	%fs:0, %rdx
+	imul	$ST_SLOT_HASH, %fs:0, %ecx
+	shr	$(32 - ST_THREADS_BITS - ST_SLOT_SHIFT), %ecx
+	and	$(((1 << ST_THREADS_BITS) - 1) << ST_SLOT_SHIFT), %ecx
+	lea	st_threads(%rip), %rdi
+	add	%rcx, %rdi
+	cmp	%rdx, ST_SLOT_TP(%rdi)
+	jne	.Lall
+	cmpq	$0, ST_SLOT_BUSY(%rdi)
+	jne	.Lall
+	/* Like a hook: the list of hooks stays as long as this is seen. */
+	lea	8(%rsp), %rdx
+	mov	%rdx, ST_SLOT_BUSY(%rdi)
+	mov	ST_SITE_HOOKS(%rbx), %rsi
+	test	$ST_HOOKS_MASK, %sil
+	jnz	.Lnot_alone
+	cmpq	$0, 8(%rsi)
+	jne	.Lnot_alone
+	mov	(%rsi), %rsi
+	test	%rsi, %rsi
+	jz	.Lnot_alone
+	lea	st_return_enter(%rip), %rdx
+	cmp	%rdx, ST_HOOK_FUNC(%rsi)
+	jne	.Lnot_alone
+	mov	ST_HOOK_DATA(%rsi), %rsi
+	cmpq	$0, ST_RETURN_BEGIN(%rsi)
+	jne	.Lnot_alone
+	imul	$(ST_PENDING_MAX * ST_PENDING_SIZE >> ST_SLOT_SHIFT), %rcx, %rcx
+	lea	st_returns(%rip), %rdx
+	add	%rdx, %rcx
+	mov	ST_PENDING_RET(%rcx), %rax
+	cmp	$((ST_PENDING_MAX - 1) * ST_PENDING_SIZE), %rax
+	jae	.Lnot_alone
+	lea	KEY(%rsp), %rdx
+	cmp	ST_PENDING_LOW(%rcx, %rax), %rdx
+	jae	.Lnot_alone
+	add	$ST_PENDING_SIZE, %rax
+	cmpq	$0, ST_PENDING_KEY(%rcx, %rax)
+	jne	.Lnot_alone
+	movq	$1, ST_PENDING_KEY(%rcx, %rax)		/* ST_PENDING_TAKEN */
+	mov	%rsi, ST_PENDING_RET(%rcx, %rax)
+	mov	%rdx, ST_PENDING_LOW(%rcx, %rax)
+	movq	$0, ST_PENDING_DATA(%rcx, %rax)
+	mov	ST_SITE_RESUME(%rbx), %rbx
+	mov	%rbx, -16(%rdx)
+	mov	(%rdx), %rbx
+	mov	%rbx, ST_PENDING_ADDR(%rcx, %rax)
+	mov	%rdx, ST_PENDING_KEY(%rcx, %rax)
+	mov	%rax, ST_PENDING_RET(%rcx)
+	mov	ST_RETURN_PATH(%rsi), %rbx
+	mov	%rbx, -8(%rdx)
+	movq	$0, ST_SLOT_BUSY(%rdi)
+	/* Others than the status flags have not been touched. */
+	mov	8 + ST_EFLAGS(%rsp), %eax
+	mov	%eax, %edx
+	mov	%al, %ah
+	shr	$11, %edx
+	and	$1, %edx
+	add	$0x7f, %dl
+	sahf
+	mov	8 + ST_RBX(%rsp), %rbx
+	mov	8 + ST_RAX(%rsp), %rax
+	mov	8 + ST_RCX(%rsp), %rcx
+	mov	8 + ST_RDX(%rsp), %rdx
+	mov	8 + ST_RSI(%rsp), %rsi
+	mov	8 + ST_RDI(%rsp), %rdi
+	ret
+
+.Lnot_alone:
+	movq	$0, ST_SLOT_BUSY(%rdi)
+.Lall:
+	mov	8 + ST_RAX(%rsp), %rax
+	mov	8 + ST_RCX(%rsp), %rcx
+	mov	8 + ST_RDX(%rsp), %rdx
+	mov	8 + ST_RSI(%rsp), %rsi
+	mov	8 + ST_RDI(%rsp), %rdi
+	jmp	st_entry_all
+	.cfi_endproc
+	.size	st_return_alone, . - st_return_alone
 	.section .note.GNU-stack, "", @progbits
