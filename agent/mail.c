@@ -33,6 +33,9 @@ static void wait(struct st_ctl_mail *mail, uint32_t number)
 			return;
 		if (__atomic_load_n(&mail->busy, __ATOMIC_RELAXED))
 			since = now;
+		/* Dead: nobody will answer any more. */
+		if (mail->near && st_syscall2(__NR_kill, mail->owner, 0) == -ESRCH)
+			break;
 		ret = st_syscall6(__NR_futex, (long)&mail->answered, FUTEX_WAIT, (long)answered, (long)ts, 0, 0);
 		if (ret && ret != -ETIMEDOUT && ret != -EAGAIN && ret != -EINTR)
 			break;

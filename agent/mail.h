@@ -11,7 +11,7 @@
 
 #define ST_MAILS_MAX	8	/* tools that get letters from one process */
 #define ST_LETTERS_MAX	64	/* that lie unread */
-#define ST_MAIL_MS	200	/* how long a thread waits for a tool that does nothing */
+#define ST_MAIL_MS	1000	/* how long a thread waits for a tool that does nothing */
 #define ST_MAIL_MAX_MS	5000	/* and for one that is at work, on this answer or another */
 #define ST_MAIL_SLICE_MS 20	/* between two looks which of them it is */
 
@@ -26,6 +26,7 @@ struct st_ctl_mail {
 	uint32_t on;			/* 1: write letters */
 	uint64_t owner_start;
 	uint32_t children;		/* forked children write, too */
+	uint32_t near;			/* the process sees the tool under the same pid */
 	uint32_t deaf;			/* somebody waited in vain: nobody waits until the tool has taken this back */
 	uint32_t asked;			/* by the target */
 	uint32_t answered;		/* by the tool; a futex */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -248,6 +249,16 @@ void st_target_busy(struct st_target *t, bool busy)
 		__atomic_store_n(&t->mail->busy, busy, __ATOMIC_RELEASE);
 }
 
+/* Do process ids mean the same to us both? */
+static bool same_namespace(int pid)
+{
+	char path[64];
+	struct stat here, there;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	return !stat("/proc/self/ns/pid", &here) && !stat(path, &there) && here.st_ino == there.st_ino;
+}
+
 static int take_mail(struct st_target *t, char *err)
 {
 	unsigned int i;
@@ -260,6 +271,7 @@ static int take_mail(struct st_target *t, char *err)
 			continue;
 		t->mail = &t->ctl->mail[i];
 		t->mail->owner_start = st_start_time(getpid());
+		t->mail->near = same_namespace(t->pid);
 		make_hook(t, &t->mail->objects);
 		make_hook(t, &t->mail->exec);
 		t->mail->children = t->flags & ST_TARGET_FOLLOW ? 1 : 0;
@@ -305,8 +317,8 @@ int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, st
 	if (ret >= 0)
 		ret = st_session_reap(t->session);
 	if (ret < 0) {
-		say(err, "probes that a dead sidetrack left can't be removed: %s",
-			 st_session_error(t->session));
+		say(err, ret == -ESRCH || ret == -ESTALE ? "%s" : "probes that a dead sidetrack left can't be removed: %s",
+		    st_session_error(t->session));
 		goto out_session;
 	}
 	if (ours_already(t->ctl)) {
@@ -778,7 +790,7 @@ enum st_letter st_target_letter(struct st_target *t, int *tid)
 		uint64_t ns = st_monotonic_ns();
 
 		/* Where nobody tells, we look ourselves. */
-		if (t->flags & ST_TARGET_WAIT && (!t->watched || !t->learnt) && ns - t->looked > 50000000) {
+		if (t->flags & ST_TARGET_WAIT && !t->watched && ns - t->looked > 50000000) {
 			t->looked = ns;
 			return ST_LETTER_LOOK;
 		}
@@ -826,7 +838,7 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 	t->objects = now;
 	/* A static program tells nobody when it has begun: it is looked at a few times. */
 	if (!t->learnt && !st_objects_starting(now))
-		t->learnt = st_session_learn(t->session) || t->ctl->tid_offset || ++t->lessons == LESSONS;
+		t->learnt = (!st_session_learn(t->session) && t->ctl->tid_offset) || ++t->lessons == LESSONS;
 	set_hooks(t, before);
 	for (k = 0; k < t->nprobes; k++) {
 		struct probe *p = &t->probes[k];

@@ -37,7 +37,7 @@ probe "a shell" 0 --follow 'p:w work n=$arg1:s32' -- sh -c "$FAMILY work 1; ($FA
 is "a shell" "$(numbers)" "1 2 3 "
 
 # ---- children that are still there when the tool ends
-"$FAMILY" wait wait wait daemon wait wait wait wait >/dev/null &
+"$FAMILY" wait wait wait wait wait wait daemon wait wait wait wait >/dev/null &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 "$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
@@ -52,13 +52,13 @@ is "Ctrl-C: the program" $? 0
 TARGET=
 
 # ---- a forked child outlives its parent: it is waited for, and its code is as it was, too
-"$FAMILY" wait wait wait wait orphan >"$T/child" &
+"$FAMILY" wait wait wait wait wait wait wait wait orphan >"$T/child" &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 probe "a child that outlives its parent" 0 --follow -p $TARGET 'p:w work n=$arg1:s32'
 is "a child that outlives its parent" "$(numbers)" "41 70 "
 wait $TARGET
-"$FAMILY" wait wait wait wait orphan >"$T/child" &
+"$FAMILY" wait wait wait wait wait wait wait wait orphan >"$T/child" &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 "$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &

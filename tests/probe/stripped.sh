@@ -30,13 +30,14 @@ probe "inside" 0 -c "p:i family:$(printf '0x%x' $((address + $(objdump -d --no-s
 is "inside" "$(cat "$T/out")" "i 4"
 probe "in no function" 1 'p family:0x10 $arg1' -- "$T/family" threads
 like "in no function" "$T/err" 'nothing was there that p family:0x10'
-"$T/family" wait wait &
+"$T/family" wait wait wait wait wait wait wait wait wait wait &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 probe "in no function of a process" 1 -p $TARGET 'p family:0x10'
 like "in no function of a process" "$T/err" '0x10 of family is in no function that is known'
 probe "no such name" 1 -p $TARGET 'p family:work'
-wait $TARGET
+kill $TARGET
+wait $TARGET 2>/dev/null
 TARGET=
 
 # ---- a separate debug file, by the build-id
@@ -99,7 +100,7 @@ if [ "$(sed 's/all //' "$T/out")" -ge 100 ]; then ok; else bad "all of the C lib
 unlike "all of the C library: the program" "$T/err" 'ended with'
 
 # ---- an ifunc is what was chosen for it
-"$T/family" wait wait wait &
+"$T/family" wait wait wait wait wait wait &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 sleep 0.1
