@@ -127,6 +127,7 @@ static void move_out(struct st_thread *t, struct change *ch, size_t n)
 struct feeder {
 	unsigned long exit;
 	struct st_range stub;
+	struct st_range site;		/* who is in the agent on behalf of the site has its address somewhere */
 };
 
 static int feeder_order(const void *a, const void *b)
@@ -148,7 +149,9 @@ static struct feeder *make_feeders(struct st_session *s, size_t *n)
 		for (int k = 0; k < ST_FORMS && c->state != ST_SITE_FREE; k++)
 			if (c->form[k].stub)
 				feeder[(*n)++] = (struct feeder){ c->addr + st_form_len(&c->form[k]),
-								  { c->form[k].stub, c->form[k].stub + c->form[k].size } };
+								  { c->form[k].stub, c->form[k].stub + c->form[k].size },
+								  { st_session_address(s, &c->site),
+								    st_session_address(s, &c->site + 1) } };
 	}
 	if (feeder)
 		qsort(feeder, *n, sizeof(*feeder), feeder_order);
@@ -157,7 +160,7 @@ static struct feeder *make_feeders(struct st_session *s, size_t *n)
 
 struct look {
 	struct st_range *range;		/* code that nobody may be in, or come back to */
-	struct st_range *stub;		/* stubs that nobody may be in */
+	struct st_range *stub, *site;	/* stubs that nobody may be in, and their sites */
 	size_t *owner, *stub_owner;	/* of which change */
 	size_t ranges, stubs;
 	struct st_range agent;
@@ -180,8 +183,9 @@ static int look_begin(struct st_session *s, struct look *l, const struct change 
 	l->range = malloc((n + 1) * sizeof(*l->range));
 	l->owner = malloc((n + 1) * sizeof(*l->owner));
 	l->stub = malloc((size + 1) * sizeof(*l->stub));
+	l->site = malloc((size + 1) * sizeof(*l->site));
 	l->stub_owner = malloc((size + 1) * sizeof(*l->stub_owner));
-	if (!feeder || !l->range || !l->owner || !l->stub || !l->stub_owner) {
+	if (!feeder || !l->range || !l->owner || !l->stub || !l->site || !l->stub_owner) {
 		free(feeder);
 		return st_session_fail(s, -ENOMEM, "out of memory");
 	}
@@ -211,6 +215,7 @@ static int look_begin(struct st_session *s, struct look *l, const struct change 
 		}
 		for (; lo < feeders && feeder[lo].exit < to && l->stubs < size; lo++) {
 			l->stub_owner[l->stubs] = i;
+			l->site[l->stubs] = feeder[lo].site;
 			l->stub[l->stubs++] = feeder[lo].stub;
 		}
 	}
@@ -223,6 +228,7 @@ static void look_end(struct look *l)
 	free(l->range);
 	free(l->owner);
 	free(l->stub);
+	free(l->site);
 	free(l->stub_owner);
 }
 
@@ -258,10 +264,12 @@ static int look_at_threads(struct st_session *s, struct st_stop *stop, struct ch
 		look_for(t, l.range, l.owner, l.ranges, false, ch);
 		if (!l.stubs)
 			continue;
-		/* What the agent was called from is on the stack; who is not in it is in a stub only where it stands. */
+		/* What the agent was called from, or for, is on the stack; who is not in it is in a stub only where it stands. */
 		look_for(t, l.stub, l.stub_owner, l.stubs, true, ch);
-		if (st_scan_interrupted(t, &l.agent, 1, &hit))
+		if (st_scan_interrupted(t, &l.agent, 1, &hit)) {
 			look_for(t, l.stub, l.stub_owner, l.stubs, false, ch);
+			look_for(t, l.site, l.stub_owner, l.stubs, false, ch);
+		}
 	}
 	look_end(&l);
 	return ret;

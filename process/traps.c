@@ -373,7 +373,19 @@ static int hook_signal_functions(struct st_session *s)
 	return ret;
 }
 
-/* Is a thread in sigaction(), which it entered before our hook was there? */
+static bool in_agent(struct st_session *s, struct st_thread *thread)
+{
+	for (int i = 0; i < ST_REGIONS_MAX; i++) {
+		const struct st_ctl_region *r = &s->ctl->region[i];
+		struct st_range range = { r->start, r->start + r->size };
+
+		if (r->kind == ST_REGION_AGENT && s->ctl->entry - r->start < r->size)
+			return st_scan_interrupted(thread, &range, 1, NULL) != 0;
+	}
+	return false;
+}
+
+/* Is a thread in sigaction(), or on its way there past our hook, which does nothing yet? */
 static bool somebody_asks(struct st_session *s, struct st_stop *stop)
 {
 	unsigned long hook = st_session_address(s, &s->ctl->internal[HOOK_SIGACTION]);
@@ -381,12 +393,16 @@ static bool somebody_asks(struct st_session *s, struct st_stop *stop)
 
 	for (uint32_t i = 0; i < used; i++) {
 		const struct st_ctl_site *c = &s->ctl->site[i];
-		struct st_range near = { c->func - NEAR, c->func + NEAR };
+		const struct st_ctl_form *f = &c->form[ST_FORM_JUMP];
+		struct st_range near[] = { { c->func - NEAR, c->func + NEAR }, { f->stub, f->stub + f->size } };
+		struct st_range site = { st_session_address(s, &c->site), st_session_address(s, &c->site + 1) };
 
 		if (c->list[0] != hook)
 			continue;
+		/* There, in the site's stub, or in the agent on its behalf. */
 		for (size_t k = 0; k < st_stop_count(stop); k++)
-			if (st_scan_interrupted(st_stop_thread(stop, k), &near, 1, NULL))
+			if (st_scan_interrupted(st_stop_thread(stop, k), near, 2, NULL) ||
+			    (in_agent(s, st_stop_thread(stop, k)) && st_scan(st_stop_thread(stop, k), &site, 1, NULL)))
 				return true;
 	}
 	return false;

@@ -125,6 +125,17 @@ static void find_functions(struct st_session *s)
 	st_objects_free(objs);
 }
 
+/* Where instructions can begin. */
+static unsigned int step(const struct st_fn *fn)
+{
+#if defined(__x86_64__)
+	(void)fn;
+	return 1;
+#else
+	return fn->isa == ST_ISA_T32 ? 2 : 4;
+#endif
+}
+
 /* ---- hooks that count */
 
 static const struct st_ctl *shared;
@@ -217,8 +228,8 @@ static void one_at_a_time(const char *program)
 
 	if (!start(program, "1", NULL, NULL) || !(s = attach()))
 		return;
-	for (size_t k = 0; k < nfunc; k++) {
-		for (unsigned long off = 0; off < func[k].size && alive(); off++) {
+	for (size_t k = 0; k < nfunc; k += getenv("SIDETRACK_VM") ? 2 : 1) {
+		for (unsigned long off = 0; off < func[k].size && alive(); off += step(&func[k])) {
 			struct st_ctl_probe *p = take(s, 0);
 			struct st_fn fn = func[k];
 			int ret;
@@ -255,7 +266,7 @@ static void all_at_once(const char *program, const char *how, const char *more, 
 		unsigned int n = 0, used = 0;
 
 		for (size_t k = 0; k < nfunc; k++)
-			for (unsigned long off = 0; off < func[k].size && n < 1 << 14; off++) {
+			for (unsigned long off = 0; off < func[k].size && n < 1 << 14; off += step(&func[k])) {
 				fn[n] = func[k];
 				fn[n++].offset = off;
 			}
@@ -297,8 +308,8 @@ static void overlapping(const char *program)
 		unsigned int n = 0;
 
 		for (size_t k = (size_t)order; k < nfunc; k += getenv("SIDETRACK_VM") ? 3 : 1) {
-			for (unsigned long i = 0; i < func[k].size && n < ST_PROBES_MAX && alive(); i++) {
-				unsigned long off = order == 0 ? i : order == 1 ? func[k].size - 1 - i :
+			for (unsigned long i = 0; i < func[k].size && n < ST_PROBES_MAX && alive(); i += step(&func[k])) {
+				unsigned long off = order == 0 ? i : order == 1 ? func[k].size - step(&func[k]) - i :
 							      (i * 7919) % func[k].size;
 				struct st_ctl_probe *p = take(s, n);
 				struct st_fn fn = func[k];
@@ -344,7 +355,7 @@ static void returns(const char *program)
 			/* Behind the entry, so that the entry's jump gives way; and at the entry, before what follows the return. */
 			p = take(s, 1);
 			for (size_t k = 0; k < nfunc; k++)
-				for (unsigned long off = 1; off < 8 && n < FUNCS; off++) {
+				for (unsigned long off = step(&func[k]); off < 8 && n < FUNCS; off += step(&func[k])) {
 					fn[n] = func[k];
 					fn[n++].offset = off;
 				}
@@ -408,7 +419,7 @@ static void killed(const char *program)
 
 				for (int k = 0; k < 16; k++) {
 					fn[k] = func[(unsigned int)rand_r(&seed) % nfunc];
-					fn[k].offset = (unsigned int)rand_r(&seed) % fn[k].size;
+					fn[k].offset = (unsigned int)rand_r(&seed) % fn[k].size / step(&fn[k]) * step(&fn[k]);
 				}
 				ret = st_session_unhook(s, &p->hook);
 				if (ret) {
