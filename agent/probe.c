@@ -280,6 +280,15 @@ static void record(const struct st_agent_hit *hit, const struct st_ctl_probe *pr
 	__atomic_store_n(&rec->size, used, __ATOMIC_RELEASE);
 }
 
+/*
+ * A hit in a forked child that nobody follows. Looked at where the thread has no column yet, as a child's has not: the usual way is
+ * the same as without children.
+ */
+static inline bool not_asked_for(struct st_ctl *ctl, const struct st_ctl_probe *probe)
+{
+	return !(probe->flags & ST_PROBE_CHILDREN) && st_agent_process(ctl) != ctl->pid;
+}
+
 static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struct st_regs *regs, unsigned long ip,
 					       unsigned long parent_ip)
 {
@@ -287,7 +296,7 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struc
 	struct st_agent_hit hit;
 	uint64_t v;
 
-	if (probe->index >= ST_PROBES_MAX)
+	if (probe->index >= ST_PROBES_MAX || not_asked_for(ctl, probe))
 		return;
 	hit.ctl = ctl;
 	hit.code = &ctl->code[probe->index];
@@ -309,6 +318,8 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struc
 static __attribute__((noinline)) void first_hit(struct st_ctl_probe *probe, const unsigned long *regs, unsigned long ip,
 						unsigned long parent_ip)
 {
+	if (not_asked_for(st_agent_ctl, probe))
+		return;
 	count_slowly(st_agent_ctl, probe);
 	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
 		record_registers(probe, regs, ip, parent_ip);
