@@ -239,6 +239,16 @@ static void change_own(const struct libc_action *act)
 	sigaction_call(ST_SIG_TRAP, &real, NULL);
 }
 
+static void set_masked(struct st_trap *t, int sig, bool yes)
+{
+	uint32_t *half = (uint32_t *)&t->masks + (sig - 1) / 32, bit = 1u << (sig - 1) % 32;
+
+	if (yes)
+		__atomic_fetch_or(half, bit, __ATOMIC_RELAXED);
+	else if (*half & bit)
+		__atomic_fetch_and(half, ~bit, __ATOMIC_RELAXED);
+}
+
 /* sigaction(sig, act, old). */
 void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
 {
@@ -247,13 +257,18 @@ void st_agent_sigaction(struct st_hook *hook, struct st_regs *regs, unsigned lon
 	struct st_trap *t = &st_trap_state;
 	const struct st_action *own;
 	struct st_action was;
+	int sig;
 
 	(void)hook;
 	(void)ip;
-	if ((int)st_regs_argument(regs, 0) != ST_SIG_TRAP) {
+	sig = (int)st_regs_argument(regs, 0);
+	if (sig != ST_SIG_TRAP) {
 		struct libc_action *copy;
 
-		if (!t->on || !act || !(act->mask[0] & TRAP_BIT) || act->handler <= (unsigned long)SIG_IGN)
+		if (!t->on || !act || sig < 1 || sig > 64)
+			return;
+		set_masked(t, sig, act->mask[0] & TRAP_BIT);
+		if (!(act->mask[0] & TRAP_BIT))
 			return;
 		copy = &action_copy[next_copy()];
 		copy_action(copy, act);

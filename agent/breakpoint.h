@@ -26,10 +26,12 @@ struct st_action {
 /*
  * @on: SIGTRAP's action is ours, the program's own is action[now]. Changed by the tool only, while all threads are stopped
  * @changing: threads that are changing the action just now
+ * @masks: signals, as bits from 0 on, whose actions would block SIGTRAP and do not for now
  * @restorer: x86-64: what the C library adds to an action: where handlers return to
  */
 struct st_trap {
 	uint32_t on, changing, now, pad;
+	uint64_t masks;
 	unsigned long restorer;
 	struct st_action action[2];
 };

@@ -29,6 +29,7 @@
 #define ST_TRAPS_BITS	17			/* index of breakpoints: twice as many places as there are sites */
 #define ST_TRAPS	(1u << ST_TRAPS_BITS)
 #define ST_INTERNAL_MAX	8
+#define ST_MASKED_MAX	64
 #define ST_HOLDERS_MAX	16			/* tools that hold the memory open */
 #define ST_RING_SIZE	(8u << 20)		/* bytes, a power of two */
 #define ST_COLUMNS_MAX	1024			/* threads that count without a locked instruction */
@@ -213,6 +214,8 @@ struct st_ctl {
 	uint32_t patch_seq;
 	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
 	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
+	/* Threads that blocked SIGTRAP, and their masks: they do not while there are breakpoints. */
+	struct st_ctl_mask { uint32_t tid, pad; uint64_t mask; } masked[ST_MASKED_MAX];
 	/* Hooks of the agent's own, not a user's: on the C library's functions for signals, on its unwinder's. */
 	struct st_hook internal[ST_INTERNAL_MAX];
 	/* Tools that have this memory open: another one, without the right to open the mapping, asks for theirs. */

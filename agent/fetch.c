@@ -336,8 +336,10 @@ static bool push(const struct st_agent_hit *hit, const struct st_op *op, uint64_
 		*v = (uint64_t)op->imm;
 		return true;
 	case ST_OP_REG:
+		if (op->index >= sizeof(struct st_regs) / sizeof(long))
+			return false;
 		*v = hit->regs[op->index];
-		return op->index < sizeof(struct st_regs) / sizeof(long);
+		return true;
 	case ST_OP_TP:
 		*v = st_thread_pointer() + (unsigned long)op->imm;
 		return true;

@@ -280,13 +280,10 @@ static void record(const struct st_agent_hit *hit, const struct st_ctl_probe *pr
 	__atomic_store_n(&rec->size, used, __ATOMIC_RELEASE);
 }
 
-/*
- * A hit in a forked child that nobody follows. Looked at where the thread has no column yet, as a child's has not: the usual way is
- * the same as without children.
- */
-static inline bool not_asked_for(struct st_ctl *ctl, const struct st_ctl_probe *probe)
+/* Hits in a child that was forked count for who follows it. */
+static inline bool counts_here(struct st_ctl *ctl, const struct st_ctl_probe *probe)
 {
-	return !(probe->flags & ST_PROBE_CHILDREN) && st_agent_process(ctl) != ctl->pid;
+	return st_agent_process(ctl) == ctl->pid || probe->flags & ST_PROBE_CHILDREN;
 }
 
 static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struct st_regs *regs, unsigned long ip,
@@ -296,7 +293,7 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struc
 	struct st_agent_hit hit;
 	uint64_t v;
 
-	if (probe->index >= ST_PROBES_MAX || not_asked_for(ctl, probe))
+	if (probe->index >= ST_PROBES_MAX || !counts_here(ctl, probe))
 		return;
 	hit.ctl = ctl;
 	hit.code = &ctl->code[probe->index];
@@ -314,15 +311,24 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struc
 		record(&hit, probe, ip, parent_ip);
 }
 
-/* The hit has to be counted slowly first. */
-static __attribute__((noinline)) void first_hit(struct st_ctl_probe *probe, const unsigned long *regs, unsigned long ip,
-						unsigned long parent_ip)
+/* As st_agent_probe(), for a hit in a child, or one that has to be counted slowly. */
+static __attribute__((noinline)) void rare_hit(struct st_ctl_probe *probe, const unsigned long *regs, unsigned long ip,
+					       unsigned long parent_ip)
 {
-	if (not_asked_for(st_agent_ctl, probe))
+	struct st_ctl *ctl = st_agent_ctl;
+
+	if (!counts_here(ctl, probe))
 		return;
-	count_slowly(st_agent_ctl, probe);
+	if (!count(ctl, probe))
+		count_slowly(ctl, probe);
 	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
 		record_registers(probe, regs, ip, parent_ip);
+}
+
+/* Is this surely the process that was attached to? */
+static inline bool at_home(const struct st_ctl *ctl)
+{
+	return ctl->home && *(volatile uint32_t *)(unsigned long)ctl->home == ctl->pid;
 }
 
 /* A probe that counts ends here, without a frame; all else is the last thing that is called. */
@@ -336,8 +342,8 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 		return;
 	if (__builtin_expect(flags & ST_PROBE_SLOW, 0))
 		slow_hit(probe, regs, ip, parent_ip);
-	else if (__builtin_expect(!count(st_agent_ctl, probe), 0))
-		first_hit(probe, (const unsigned long *)regs, ip, parent_ip);
+	else if (__builtin_expect(!at_home(st_agent_ctl) || !count(st_agent_ctl, probe), 0))
+		rare_hit(probe, (const unsigned long *)regs, ip, parent_ip);
 	else if (!(flags & ST_PROBE_COUNT_ONLY))
 		record_registers(probe, (const unsigned long *)regs, ip, parent_ip);
 }

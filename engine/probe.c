@@ -60,7 +60,7 @@ static struct pool *new_pool(struct st_return_probe *rp)
 
 		one->pool = pool;
 		one->pub.rp = rp;
-		one->pub.data = (unsigned char *)one + stride - data;
+		one->pub.data = data ? (unsigned char *)one + stride - data : NULL;
 	}
 	return pool;
 }
@@ -113,6 +113,10 @@ static int prepare(struct st_probed *p, const char *symbol, const void *addr, si
 		ret = st_hook_find(&p->hook, symbol, &at, &size);
 	if (!ret && symbol && offset >= size)
 		return fail(p, -EINVAL, "%s has %zu bytes only", symbol, size);
+#if defined(__arm__)
+	if (!ret && offset & 1)
+		return fail(p, -ENOTSUP, "no instruction has an odd address");
+#endif
 	if (!ret)
 		ret = st_hook_filter_at(&p->hook, (const void *)((at & ~(unsigned long)(sizeof(long) == 4)) + offset));
 	return ret ? fail(p, ret, "%s", st_hook_reason(&p->hook)) : 0;

@@ -401,8 +401,8 @@ static struct st_pending *find_for(struct st_pending *own, unsigned long key, un
 
 #if defined(__x86_64__)
 /*
- * A function that takes its arguments from the stack as it returns ("ret n"): the highest key below whose word is what was
- * returned to. What lies between is the function's own arguments, so all that is read is there.
+ * A function that takes its arguments from the stack as it returns ("ret n"): the highest key below whose word is what was returned to.
+ * What lies between is the function's own arguments. Beyond the red zone the word may be lost.
  */
 static struct st_pending *find_below(unsigned long sp)
 {
@@ -415,7 +415,7 @@ static struct st_pending *find_below(unsigned long sp)
 			for (unsigned long i = ST_PENDING_MAX - 1; i; i--)
 				if (r[i].key >= from && r[i].key < to && r[i].addr && (!best || r[i].key > best->key))
 					best = &r[i];
-		if (!best || *(const unsigned long *)best->key == best->ret->after)
+		if (!best || best->key < sp - ST_RED_ZONE || *(const unsigned long *)best->key == best->ret->after)
 			return best;
 		to = best->key;
 	}

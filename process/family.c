@@ -73,11 +73,13 @@ int st_session_forget(struct st_session *s)
 int st_session_settle(struct st_session *s)
 {
 	uint32_t used = st_sites_used(s), i, *site;
+	bool traps = false;
 	size_t n = 0;
 	int ret = st_session_lock(s);
 
 	if (ret)
 		return ret;
+	st_session_begin_change(s);
 	site = calloc(used + 1, sizeof(*site));
 	if (!site)
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
@@ -85,11 +87,19 @@ int st_session_settle(struct st_session *s)
 		struct st_ctl_site *c = &s->ctl->site[i];
 
 		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
-		if (c->state != ST_SITE_FREE && holds(s, c))
+		if (c->state != ST_SITE_FREE && holds(s, c)) {
 			site[n++] = i;
+			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && c->list[0]);
+		}
 	}
+	/* It may have been forked before its parent had breakpoints, and have no handler for them. */
+	if (!ret && traps)
+		ret = st_traps_begin(s) ?: s->no_traps ? st_session_fail(s, -EBUSY, "%s", s->no_traps) : 0;
 	if (!ret && n)
 		ret = st_sites_settle(s, site, n) ?: st_session_grace(s);
+	if (!ret && !traps)
+		st_traps_end(s, false);
+	st_session_forget_objects(s);
 	free(site);
 	st_session_unlock(s);
 	return ret;

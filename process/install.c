@@ -210,7 +210,7 @@ out:
 }
 
 /* What is known of the process is looked at anew for each change. */
-static void begin_change(struct st_session *s)
+void st_session_begin_change(struct st_session *s)
 {
 	st_session_forget_objects(s);
 	s->window_len = 0;
@@ -223,7 +223,7 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		begin_change(s);
+		st_session_begin_change(s);
 		ret = flags & ST_SESSION_RETURN ? st_session_unwinders(s) : 0;
 		if (!ret)
 			ret = do_hook(s, st_session_address(s, hook), fn, n, flags);
@@ -358,7 +358,7 @@ static int do_replace(struct st_session *s, unsigned int patch, struct st_replac
 	}
 	for (size_t i = 0; i < n; i++)
 		fn[i] = r[i].fn;
-	begin_change(s);
+	st_session_begin_change(s);
 	ret = st_sites_find(s, fn, n, 0, site) ?: st_sites_arrange(s, fn, n, 0, site, &also, &nalso);
 	for (size_t i = 0; !ret && i < n; i++)
 		if (site[i] >= 0 && (s->ctl->site[site[i]].now != ST_FORM_JUMP || (s->ctl->site[site[i]].site.flags & ST_SITE_INSIDE)))

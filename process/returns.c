@@ -17,6 +17,10 @@
 #define FRAME_MAX (256ul << 10)
 #define PART (64ul << 10)
 
+/* What scripts/sidetrack-gdb.py counts on. */
+_Static_assert(offsetof(struct st_ctl, returns_list) == 96 && ST_PENDING_MAX == 128 &&
+	       sizeof(struct st_pending) == 6 * sizeof(long) && ST_RETURN_AFTER == 8 * sizeof(long), "sidetrack-gdb.py");
+
 struct pending {
 	unsigned long key, addr, after;
 	unsigned long at;		/* its struct st_pending in the target */

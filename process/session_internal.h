@@ -49,6 +49,8 @@ const char *st_site_add_breakpoint(struct st_session *s, struct st_ctl_site *c);
 /* The objects of the process as they are now; the session's own until the next call of st_sites_find(). */
 int st_session_objects(struct st_session *s, struct st_objects **objs);
 void st_session_forget_objects(struct st_session *s);
+/* install.c: forgets what is known of the process. */
+void st_session_begin_change(struct st_session *s);
 
 /*
  * arrange.c: which form each of these records will have, so that no jump lies over another site. Where that can't be, site[i]

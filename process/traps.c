@@ -4,21 +4,30 @@
  * the program's own action back afterwards.
  *
  * The rule: a breakpoint that a thread runs into while it blocks SIGTRAP kills the process. So there is none where that is known
- * to happen: in the C library, which blocks all signals in places (around clone(), in the child of posix_spawn()); while a thread
- * blocks it; while a handler of the program has it in its mask. What the program asks of the C library later is kept from
- * blocking it. What it asks the kernel directly is not seen (docs/limits.md).
+ * to happen: in the C library, which blocks all signals in places (around clone(), in the child of posix_spawn()). Elsewhere it is
+ * not blocked while there are breakpoints: masks of threads and of the program's handlers go without it, and what the program
+ * asks of the C library later is kept from blocking it. What it asks the kernel directly is not seen (docs/limits.md).
  */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <agent/breakpoint.h>
 #include <process/session_internal.h>
 
+#ifndef PTRACE_GETSIGMASK
+#define PTRACE_GETSIGMASK 0x420a
+#define PTRACE_SETSIGMASK 0x420b
+#endif
+
 #define TRAP_BIT (1ull << (SIGTRAP - 1))
 #define TRIES 50
+/* Tries after which a thread that blocks SIGTRAP is not in one of the C library's short ways. */
+#define PATIENCE 10
 /* The C library's sigaction() goes on in a function of its own next to it. */
 #define NEAR 1024
 
@@ -126,15 +135,91 @@ static int fail(struct st_session *s, int ret)
 
 /* ---- in */
 
+/* Is it in a signal handler? When that returns, the mask is the one from before. Not known is yes. */
+static bool in_handler(struct st_session *s, struct st_thread *thread)
+{
+	struct st_range *code;
+	struct st_maps *maps;
+	struct st_regs regs;
+	unsigned long pc;
+	bool yes = true;
+	size_t n = 0;
+
+	if (st_thread_regs(thread, &regs) || st_maps_read(s->proc, &maps, NULL))
+		return true;
+	pc = st_regs_pc(&regs);
+	code = calloc(2 * maps->n + 1, sizeof(*code));
+	for (size_t i = 0; code && i < maps->n; i++) {
+		const struct st_map *map = &maps->map[i];
+
+		if (!(map->prot & PROT_EXEC))
+			continue;
+		/* All but where it stands itself. */
+		if (pc >= map->start && pc < map->end) {
+			code[n++] = (struct st_range){ map->start, pc };
+			code[n++] = (struct st_range){ pc + 1, map->end };
+		} else {
+			code[n++] = (struct st_range){ map->start, map->end };
+		}
+	}
+	if (code)
+		yes = st_scan_interrupted(thread, code, n, NULL) != 0;
+	free(code);
+	st_maps_free(maps);
+	return yes;
+}
+
+/*
+ * One thread that has blocked SIGTRAP for longer than the C library ever does is let take it, until the breakpoints are gone: some
+ * libraries have threads that block everything. Not if it blocks it for the length of a system call only (ppoll): a handler that
+ * comes meanwhile runs with that mask.
+ */
+static bool let_take(struct st_session *s, struct st_thread *thread)
+{
+	pid_t tid = st_thread_tid(thread);
+	uint64_t mask, less;
+
+	if (in_handler(s, thread) || ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) || !(mask & TRAP_BIT))
+		return false;
+	for (int i = 0; i < ST_MASKED_MAX; i++) {
+		struct st_ctl_mask *m = &s->ctl->masked[i];
+
+		if (m->tid && m->tid != (uint32_t)tid)
+			continue;
+		less = mask & ~TRAP_BIT;
+		m->mask = mask;
+		__atomic_store_n(&m->tid, (uint32_t)tid, __ATOMIC_RELEASE);
+		return !ptrace(PTRACE_SETSIGMASK, tid, sizeof(less), &less);
+	}
+	return false;
+}
+
+/* Back to what it was, unless the thread has changed it. */
+static void restore_masks(struct st_session *s, struct st_stop *stop)
+{
+	for (int i = 0; i < ST_MASKED_MAX; i++) {
+		struct st_ctl_mask *m = &s->ctl->masked[i];
+		uint64_t mask, was = m->mask;
+
+		for (size_t k = 0; m->tid && k < st_stop_count(stop); k++)
+			if (st_thread_tid(st_stop_thread(stop, k)) == (pid_t)m->tid &&
+			    !ptrace(PTRACE_GETSIGMASK, m->tid, sizeof(mask), &mask) && mask == (was & ~TRAP_BIT))
+				ptrace(PTRACE_SETSIGMASK, m->tid, sizeof(was), &was);
+		m->tid = 0;
+	}
+}
+
 /* Does a thread block SIGTRAP? s->no_traps says so. Before one is borrowed, which blocks everything. */
-static void look_at_masks(struct st_session *s, struct st_stop *stop, uint64_t *caught)
+static void look_at_masks(struct st_session *s, struct st_stop *stop, bool patient, uint64_t *caught)
 {
 	struct status st;
 
 	for (size_t i = 0; i < st_stop_count(stop) && !s->no_traps; i++) {
-		if (!read_status(s, st_thread_tid(st_stop_thread(stop, i)), &st))
+		pid_t tid = st_thread_tid(st_stop_thread(stop, i));
+
+		if (!read_status(s, tid, &st))
 			continue;
-		if (st.blocked & TRAP_BIT) {
+		if ((st.blocked & TRAP_BIT) && (patient || !let_take(s, st_stop_thread(stop, i)))) {
 			s->no_traps = "only a breakpoint fits, and a thread blocks SIGTRAP, under which one would end the process";
 			s->traps_busy = true;
 		}
@@ -144,20 +229,42 @@ static void look_at_masks(struct st_session *s, struct st_stop *stop, uint64_t *
 	}
 }
 
-/* Will a handler of the program block it? */
-static int look_at_handlers(struct st_session *s, struct st_remote *r, unsigned long buf, uint64_t caught)
+/* Handlers of the program that would block it do not any more. @mask: those that do already. */
+static int change_handlers(struct st_session *s, struct st_remote *r, unsigned long buf, uint64_t caught, uint64_t *mask)
 {
 	struct st_action a;
 	int ret = 0;
 
-	for (int sig = 1; sig <= 64 && !ret && !s->no_traps; sig++) {
+	for (int sig = 1; sig <= 64 && !ret; sig++) {
 		if (!(caught >> (sig - 1) & 1) || sig == SIGTRAP)
 			continue;
 		ret = get_action(r, buf, sig, &a);
-		if (!ret && (a.mask[0] & TRAP_BIT))
-			s->no_traps = "only a breakpoint fits, and a signal handler of the program blocks SIGTRAP, under which one would end the process";
+		if (ret || !(a.mask[0] & TRAP_BIT))
+			continue;
+		/* Noted first. */
+		*mask |= 1ull << (sig - 1);
+		a.mask[0] &= ~(unsigned long)TRAP_BIT;
+		ret = st_mem_write(s->proc, s->ctl->trap_state + offsetof(struct st_trap, masks), mask, sizeof(*mask)) ?:
+		      set_action(r, buf, sig, &a);
 	}
 	return ret ? fail(s, ret) : 0;
+}
+
+static int restore_handlers(struct st_remote *r, unsigned long buf, struct st_trap *trap)
+{
+	struct st_action a;
+	int ret = 0;
+
+	for (int sig = 1; sig <= 64 && !ret; sig++) {
+		if (!(trap->masks >> (sig - 1) & 1))
+			continue;
+		ret = get_action(r, buf, sig, &a);
+		a.mask[0] |= TRAP_BIT;
+		if (!ret && a.handler > 1)
+			ret = set_action(r, buf, sig, &a);
+	}
+	trap->masks = 0;
+	return ret;
 }
 
 /*
@@ -215,7 +322,7 @@ static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf, 
 	if (ret)
 		return fail(s, ret);
 	if (own.handler == ctl->trap_handler && trap.on)
-		return 0;
+		return change_handlers(s, r, buf, caught, &trap.masks);
 	/* What a killed tool had put in is ours, and the program's is in the agent already. */
 	if (own.handler == ctl->trap_handler)
 		own = trap.action[trap.now & 1];
@@ -227,7 +334,7 @@ static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf, 
 	__atomic_store_n(&ctl->trapped, 1, __ATOMIC_RELEASE);
 	/* The program's action is kept before it is replaced. */
 	ret = st_mem_write(s->proc, ctl->trap_state, &trap, sizeof(trap)) ?: set_action(r, buf, SIGTRAP, &ours);
-	return ret ? fail(s, ret) : 0;
+	return ret ? fail(s, ret) : change_handlers(s, r, buf, caught, &trap.masks);
 }
 
 /* The functions of every object that has them: who calls one that another object has put in front calls that one. */
@@ -305,7 +412,7 @@ int st_traps_begin(struct st_session *s)
 		ret = st_stop(s->proc, 0, ST_STOP_MS, &stop, s->err);
 		if (ret)
 			break;
-		look_at_masks(s, stop, &caught);
+		look_at_masks(s, stop, tries < PATIENCE, &caught);
 		if (!s->no_traps && somebody_asks(s, stop)) {
 			s->no_traps = "only a breakpoint fits, and a thread is changing signal actions all the time";
 			s->traps_busy = true;
@@ -314,9 +421,7 @@ int st_traps_begin(struct st_session *s)
 			ret = st_remote_begin(stop, NULL, &r, s->err);
 		if (!ret && !s->no_traps) {
 			buf = st_remote_buffer(r);
-			ret = buf ? look_at_handlers(s, r, buf, caught) : fail(s, -ENOMEM);
-			if (!ret && !s->no_traps)
-				ret = put_in(s, r, buf, caught);
+			ret = buf ? put_in(s, r, buf, caught) : fail(s, -ENOMEM);
 			st_remote_end(r);
 		}
 		st_session_resume(s, stop);
@@ -330,6 +435,34 @@ int st_traps_begin(struct st_session *s)
 
 /* ---- out */
 
+/*
+ * Is a thread whose mask was changed on its way through the handler? It takes the mask with it from before. The way ends in the agent,
+ * or in what the kernel has for that.
+ */
+static bool somebody_returns(struct st_session *s, struct st_stop *stop)
+{
+	struct st_range way[8];
+	struct st_maps *maps;
+	bool found = false;
+	size_t n = 0;
+
+	if (st_maps_read(s->proc, &maps, NULL))
+		return true;
+	for (size_t i = 0; i < maps->n && n < sizeof(way) / sizeof(way[0]); i++) {
+		const struct st_map *map = &maps->map[i];
+
+		if (!strcmp(map->path, "[vdso]") || !strcmp(map->path, "[sigpage]") ||
+		    (s->ctl->trap_handler >= map->start && s->ctl->trap_handler < map->end))
+			way[n++] = (struct st_range){ map->start, map->end };
+	}
+	st_maps_free(maps);
+	for (int i = 0; i < ST_MASKED_MAX && !found; i++)
+		for (size_t k = 0; s->ctl->masked[i].tid && k < st_stop_count(stop) && !found; k++)
+			found = st_thread_tid(st_stop_thread(stop, k)) == (pid_t)s->ctl->masked[i].tid &&
+				st_scan_interrupted(st_stop_thread(stop, k), way, n, NULL);
+	return found;
+}
+
 /* A thread that has run into a breakpoint and not come to the handler yet, or that is changing the action just now. */
 static bool somebody_needs_it(struct st_session *s, struct st_stop *stop)
 {
@@ -339,7 +472,7 @@ static bool somebody_needs_it(struct st_session *s, struct st_stop *stop)
 	for (size_t i = 0; i < st_stop_count(stop); i++)
 		if (read_status(s, st_thread_tid(st_stop_thread(stop, i)), &st) && (st.pending & ~st.blocked & TRAP_BIT))
 			return true;
-	return st_mem_read(s->proc, s->ctl->trap_state, &trap, sizeof(trap)) || trap.changing;
+	return st_mem_read(s->proc, s->ctl->trap_state, &trap, sizeof(trap)) || trap.changing || somebody_returns(s, stop);
 }
 
 static int take_out(struct st_session *s, struct st_remote *r)
@@ -354,8 +487,10 @@ static int take_out(struct st_session *s, struct st_remote *r)
 	ret = get_action(r, buf, SIGTRAP, &is) ?: st_mem_read(s->proc, s->ctl->trap_state, &trap, sizeof(trap));
 	if (!ret && is.handler == s->ctl->trap_handler)
 		ret = set_action(r, buf, SIGTRAP, &trap.action[trap.now & 1]);
+	if (!ret)
+		ret = restore_handlers(r, buf, &trap);
 	trap.on = 0;
-	return ret ? fail(s, ret) : st_mem_write(s->proc, s->ctl->trap_state + offsetof(struct st_trap, on), &trap.on, sizeof(trap.on));
+	return ret ? fail(s, ret) : st_mem_write(s->proc, s->ctl->trap_state, &trap, sizeof(trap));
 }
 
 static bool any_breakpoint(struct st_session *s)
@@ -387,6 +522,7 @@ int st_traps_end(struct st_session *s, bool leaving)
 		if (ret)
 			break;
 		if (!somebody_needs_it(s, stop)) {
+			restore_masks(s, stop);
 			ret = st_remote_begin(stop, NULL, &r, s->err);
 			if (!ret) {
 				ret = take_out(s, r);

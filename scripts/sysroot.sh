@@ -8,9 +8,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$ROOT/scripts/foreign.sh"
 
-PACKAGES='libc6-dev libgcc-s1 libstdc++-12-dev libelf-dev libdw-dev zlib1g-dev'
-# What decoders and planners of the target are shown (tests/arch/).
-PACKAGES="$PACKAGES redis-server python3-minimal libssl3 libc6-dbg"
+# The last four are what decoders and planners of the target are shown: tests/arch/.
+PACKAGES='libc6-dev libgcc-s1 libstdc++-12-dev libelf-dev libdw-dev zlib1g-dev redis-server python3-minimal libssl3 libc6-dbg'
 
 make_sysroot()
 {

@@ -38,7 +38,7 @@ extern "C" {
 #define ST_PROBE_GENERAL_REGS	(1u << 0)
 /* The handler changes pc. At most one such probe, or hook, sits on an instruction; a second is refused with -EBUSY. */
 #define ST_PROBE_IPMODIFY	(1u << 1)
-/* A jump or nothing: what no jump fits into is refused. */
+/* What no jump fits into is refused. (A jump can still become a breakpoint, when others probe what it displaces.) */
 #define ST_PROBE_NO_BREAKPOINT	(1u << 2)
 /* Register it, but don't call it until st_probe_enable(). */
 #define ST_PROBE_DISABLED	(1u << 3)
@@ -178,7 +178,7 @@ const char *st_probe_reason(const struct st_probe *probe);
  * struct st_return_instance - one call of a function with a return probe, from its entry to its return
  * @rp: the return probe
  * @ret_addr: where the function returns to
- * @data: @rp->data_size bytes for the handlers, aligned like a pointer; zero when the function is entered
+ * @data: @rp->data_size bytes for the handlers, aligned to 16; zero when the function is entered. NULL if there are none
  */
 struct st_return_instance {
 	struct st_return_probe *rp;

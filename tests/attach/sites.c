@@ -375,6 +375,8 @@ static void returns(const char *program)
 static void own_trap(const char *program)
 {
 	all_at_once(program, "trap", "signals", 3);
+	/* SIGTRAP blocked by a thread, and by a handler. */
+	all_at_once(program, "masks", "signals", 2);
 }
 
 /* One tool after the other is killed at some moment of its work. */

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <sidetrack/probe.h>
+#include <engine/arch.h>
 #include <engine/objects.h>
 #include "../programs/everywhere.h"
 #include "check.h"
@@ -45,8 +46,9 @@ static const long args[ARGS][2] = { { 0, 0 }, { 1, 2 }, { 5, -7 }, { -1234, 77 }
 
 struct place {
 	struct st_probe probe;
-	unsigned long hits, one;	/* all at once; alone */
+	unsigned long hits;
 	bool refused;
+	bool block;		/* T32: in an IT block: where its condition does not hold, a breakpoint is not met */
 };
 
 static struct target {
@@ -254,6 +256,14 @@ static void count_kind(const struct st_probe *p)
 		kinds[i] += !strcmp(st_probe_kind(p), names[i]);
 }
 
+static bool in_block(const struct target *f, size_t off)
+{
+	struct st_plan plan;
+
+	return !st_arch_plan_at(&plan, f->bytes, f->fn->addr, f->fn->size, f->fn->size, off, ST_PLAN_ANY | ST_PLAN_BREAKPOINT,
+				f->fn->isa) && plan.it;
+}
+
 static void one_at_a_time(struct target *f)
 {
 	for (size_t off = 0; off < f->fn->size; off += STEP) {
@@ -282,10 +292,10 @@ static void one_at_a_time(struct target *f)
 			run(f, "one probe");
 		else
 			run_all("one probe");
-		p->one = p->hits;
+		p->block = in_block(f, off);
 		if (have_truth)
-			check(p->one == truth, "%s+%zu %s: %lu hits, and it runs %u times", f->name, off, st_probe_kind(&p->probe),
-			      p->one, truth);
+			check(p->hits == truth || (p->block && p->hits < truth), "%s+%zu %s: %lu hits, and it runs %u times", f->name,
+			      off, st_probe_kind(&p->probe), p->hits, truth);
 		ret = st_probe_unregister(&p->probe);
 		check(!ret, "%s+%zu: unregister: %d", f->name, off, ret);
 		check(restored(f), "%s+%zu: its bytes have changed", f->name, off);
@@ -323,9 +333,26 @@ static const char *why(struct st_probe **list, size_t n)
 
 static void all_at_once(struct st_probe **list, const char *how)
 {
-	size_t n = list_of(list);
-	int ret = st_probes_register(list, n);
+	size_t n = list_of(list), dropped = 0;
+	int ret;
 
+	/*
+	 * A T32 instruction in an IT block and the IT itself can't both have a probe. It is the only case: elsewhere a jump makes
+	 * room by becoming a breakpoint.
+	 */
+	while ((ret = st_probes_register(list, n)) == -ENOTSUP && dropped < 64) {
+		size_t i = 0;
+
+		while (i + 1 < n && !*st_probe_reason(list[i]))
+			i++;
+		if (!strstr(st_probe_reason(list[i]), "an IT block"))
+			break;
+		((struct place *)list[i])->refused = true;
+		dropped++;
+		for (size_t k = 0; k < n; k++)
+			st_probe_unregister(list[k]);
+		n = list_of(list);
+	}
 	if (!check(!ret, "%s: register: %d: %s", how, ret, why(list, n)))
 		return;
 	memset(kinds, 0, sizeof(kinds));
@@ -336,10 +363,11 @@ static void all_at_once(struct st_probe **list, const char *how)
 		struct place *p = (struct place *)list[i];
 		unsigned long at = (unsigned long)p->probe.addr + p->probe.offset - base;
 
-		check(p->hits == truth_all[at], "%s: %s+%zu %s: %lu hits, and it runs %u times", how, target_at(base + at)->name,
+		check(p->hits == truth_all[at] || (p->block && p->hits < truth_all[at]), "%s: %s+%zu %s: %lu hits, and it runs %u times", how, target_at(base + at)->name,
 		      p->probe.offset, st_probe_kind(&p->probe), p->hits, truth_all[at]);
 	}
-	printf("%s: %zu probes: %lu nop, %lu move, %lu breakpoint\n", how, n, kinds[0], kinds[1], kinds[2]);
+	printf("%s: %zu probes: %lu nop, %lu move, %lu breakpoint; %zu given up for their neighbours\n", how, n, kinds[0], kinds[1],
+	       kinds[2], dropped);
 	ret = st_probes_unregister(list, n);
 	check(!ret, "%s: unregister: %d: %s", how, ret, why(list, n));
 	for (unsigned int i = 0; i < count; i++)
@@ -456,6 +484,7 @@ int main(int argc, char **argv)
 	}
 	printf("one at a time: %lu places in %u functions: %lu nop, %lu move, %lu breakpoint; %lu that run can't be probed\n", places,
 	       count, kinds[0], kinds[1], kinds[2], refused);
+	check(places > 500 && refused * 6 <= places, "%lu places, %lu that run are refused", places, refused);
 	list = calloc(most + 1, sizeof(*list));
 	all_at_once(list, "all at once");
 	all_at_once(list, "all at once, again");

@@ -13,8 +13,10 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+#include <agent/hit.h>
 #include <agent/probe.h>
 #include <probe/compile.h>
+#include <probe/hist.h>
 #include <probe/print.h>
 #include <probe/ring.h>
 #include "check.h"
@@ -178,6 +180,260 @@ static void memory(void)
 	IS("+0($arg1):string", edge + 4096 - 3, 0, " arg1=\"lo!\"");
 	IS("+0($arg1):u64 y=$arg2", edge + 4096 - 4, 7, " arg1=(fault) y=0x7");
 	IS("+0($arg1):x32", edge + 4096 - 4, 0, " arg1=0x216f6c6c");
+}
+
+/* Arrays of texts, a constant, and values of programs. */
+static void programs(void)
+{
+	const char *texts[4] = { "one", "", (const char *)16, "two \"quoted\"" };
+
+	IS("+0($arg1):string[4] b=$arg2", texts, 7, " arg1={\"one\",\"\",(fault),\"two \\\"quoted\\\"\"} b=0x7");
+	IS("+0($arg1):string[1] b=$arg2", texts, 7, " arg1={\"one\"} b=0x7");
+	IS("+0($arg1):string[3] b=$arg2", edge + 4096, 7, " arg1={(fault),(fault),(fault)} b=0x7");
+	IS("\\\"a text\" b=$arg2", 0, 7, " arg1=\"a text\" b=0x7");
+	IS("+0($arg1):b4@4/16 b=+0($arg1):b16@0/16", "\xa6\x12", 0, " arg1=10 b=4774");
+	hit_with("+0($arg1):string[3]", (unsigned long)texts, 0);
+	CHECK(strstr(printed(true, "c"), "\"args\":{\"arg1\":[\"one\",\"\",null]}"), "%s", printed(true, "c"));
+}
+
+/* ---- filters */
+
+/* Does a hit of a probe pass a filter? */
+static bool passes(const char *text, const char *filter, unsigned long a, unsigned long b)
+{
+	static struct st_spec parsed;
+	struct st_spec_error err;
+	struct st_regs regs;
+	uint64_t before;
+	bool recorded;
+	char full[300];
+
+	snprintf(full, sizeof(full), "p:n f %s", text);
+	CHECK(!st_spec_parse(full, st_spec_native, &parsed, &err), "%s: %s", text, err.text);
+	if (st_filter_parse(filter, st_spec_native, &parsed, 1, &wants.filter[0], &err)) {
+		CHECK(false, "'%s' at %zu: %s", filter, err.pos, err.text);
+		return false;
+	}
+	wants.nfilters = 1;
+	set_probe(6, full, 0);
+	wants.nfilters = 0;
+	memset(&regs, 0, sizeof(regs));
+	((unsigned long *)&regs)[st_spec_native->args[0]] = a;
+	((unsigned long *)&regs)[st_spec_native->args[1]] = b;
+	((unsigned long *)&regs)[st_spec_native->sp] = (unsigned long)&regs;
+	before = st_ctl_hits(ctl, 6);
+	st_agent_probe(&hook, &regs, 0x4000, 0x4020);
+	recorded = next_record();
+	CHECK(st_ctl_hits(ctl, 6) - before == recorded, "%s: counted and recorded alike", filter);
+	CHECK(!recorded || buf.rec.probe == 6, "%s", filter);
+	return recorded;
+}
+
+#define PASSES(text, filter, a, b, want) \
+	CHECK(passes(text, filter, (unsigned long)(a), (unsigned long)(b)) == (want), "%s with '%s'", text, filter)
+
+static void filters(void)
+{
+	char by_tid[64];
+
+	PASSES("a=$arg1:s32", "a == -5", -5, 0, true);
+	PASSES("a=$arg1:s32", "a == 5", -5, 0, false);
+	PASSES("a=$arg1:s32", "a < 0", -5, 0, true);
+	PASSES("a=$arg1:s32", "a > 0", -5, 0, false);
+	PASSES("a=$arg1:s32", "a == 0xfffffffb", -5, 0, true);
+	PASSES("a=$arg1:u32", "a == -5", -5, 0, true);
+	PASSES("a=$arg1:u32", "a > 5", -5, 0, true);
+	PASSES("a=$arg1:u8", "a == 5", 0x105, 0, true);
+	PASSES("a=$arg1:s8", "a <= -128", 0x80, 0, true);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "a >= 0x10 && b < 3", 0x10, 2, true);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "a >= 0x10 && b < 3", 0x10, 3, false);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "a > 0x10 || b != 3", 0x10, 3, false);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "a > 0x10 || b != 3", 0x11, 3, true);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "!(a == 1) && !(b == 1 || b == 2)", 2, 3, true);
+	PASSES("a=$arg1:x16 b=$arg2:u8", "!(a == 1) && !(b == 1 || b == 2)", 2, 2, false);
+	PASSES("a=$arg1", "a & 0x6", 4, 0, true);
+	PASSES("a=$arg1", "a & 0x6", 9, 0, false);
+	PASSES("a=$arg1:u64", "a <= 18446744073709551615", 1, 0, true);
+	PASSES("a=$arg1:b4@4/8", "a == 10", 0xa6, 0, true);
+	PASSES("", "$arg1 < 0 && $arg2 == 7", -1, 7, sizeof(long) == 8);
+	PASSES("$arg2", "arg1 == 7", 0, 7, true);
+	PASSES("\\42:u8", "arg1 == 42", 0, 0, true);
+	snprintf(by_tid, sizeof(by_tid), "tid == %ld && common_pid != 1", (long)syscall(SYS_gettid));
+	PASSES("", by_tid, 0, 0, true);
+	PASSES("", "tid < 0 || tid == 1", 0, 0, false);
+	PASSES("", "comm ~ 'probe-rec*'", 0, 0, true);
+	PASSES("", "comm == \"another\" || comm ~ '*x*y*z*'", 0, 0, false);
+	PASSES("c=$comm", "c ~ \"*recorde[rs]\"", 0, 0, true);
+}
+
+static void text_filters(void)
+{
+	PASSES("s=$arg1:string", "s == \"text\"", "text", 0, true);
+	PASSES("s=$arg1:string", "s == \"tex\"", "text", 0, false);
+	PASSES("s=$arg1:string", "s != \"tex\"", "text", 0, true);
+	PASSES("s=$arg1:string", "s == \"t*t\"", "text", 0, false);
+	PASSES("s=$arg1:string", "s == \"t*[\\\"", "t*[\\", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"t*t\"", "text", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"t*x\"", "text", 0, false);
+	PASSES("s=$arg1:string", "s !~ \"t*x\"", "text", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"*a*b*c\"", "xaxbxbxc", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"*a*b*c?\"", "xaxbxbxc", 0, false);
+	PASSES("s=$arg1:string", "s ~ \"[!a-y]?[x-z]\"", "z1y", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"[!a-z]?[x-z]\"", "z1y", 0, false);
+	PASSES("s=$arg1:string", "s ~ \"[\"", "[", 0, true);
+	PASSES("s=$arg1:string", "s ~ \"*\"", "", 0, true);
+	PASSES("s=$arg1:string", "s == \"\"", "", 0, true);
+	PASSES("s=+0($arg1):string", "s == \"a\"", "a", 0, true);
+	/* What can't be read does not match, whatever is asked. */
+	PASSES("s=$arg1:string", "s != \"a\"", 16, 0, false);
+	PASSES("s=$arg1:string", "!(s == \"a\")", 16, 0, false);
+	PASSES("n=+0($arg1):u8", "n >= 0", 16, 0, false);
+	/* What is not asked is not read. */
+	PASSES("n=+0($arg1):u8 b=$arg2", "b == 1 || n == 0", 16, 1, true);
+	PASSES("n=+0($arg1):u8 b=$arg2", "b == 1 && n == 0", 16, 2, false);
+}
+
+static void bad_filters(void)
+{
+	static const struct {
+		const char *text;
+		size_t pos;
+	} cases[] = {
+		{ "", 0 }, { "b == 1", 0 }, { "a", 1 }, { "a ==", 4 }, { "a = 1", 2 }, { "a == x", 5 }, { "a == 1 &", 7 },
+		{ "a == 1 && ", 10 }, { "(a == 1", 7 }, { "a == 1)", 6 }, { "a == 'x'", 5 }, { "s == 1", 0 }, { "s < 'x'", 2 },
+		{ "a ~ 1", 2 }, { "s == 'x", 5 }, { "a == 08", 5 }, { "a < -1", 0 }, { "a == 99999999999999999999", 5 },
+		{ "c == 1", 0 }, { "$foo == 1", 0 },
+	};
+	static struct st_spec parsed;
+	struct st_filter filter;
+	struct st_spec_error err;
+	size_t i;
+
+	CHECK(!st_spec_parse("p f a=$arg1:u32 s=$arg2:string c=+0($arg2):u8[4]", st_spec_native, &parsed, &err), "%s", err.text);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CHECK(st_filter_parse(cases[i].text, st_spec_native, &parsed, 1, &filter, &err), "'%s' was accepted", cases[i].text);
+		CHECK(err.pos == cases[i].pos && err.status == 2 && err.text[0], "'%s': at %zu, not %zu: %s", cases[i].text, err.pos,
+		      cases[i].pos, err.text);
+	}
+}
+
+/* ---- histograms */
+
+static uint64_t bucket_of(const char *value, unsigned long a)
+{
+	struct st_regs regs;
+	unsigned int i;
+
+	wants.hist = value;
+	set_probe(7, "p:n f a=$arg1:s32 b=+0($arg1):u8", ST_PROBE_COUNT_ONLY);
+	wants.hist = NULL;
+	memset(&regs, 0, sizeof(regs));
+	((unsigned long *)&regs)[st_spec_native->args[0]] = a;
+	((unsigned long *)&regs)[st_spec_native->sp] = (unsigned long)&regs;
+	st_agent_probe(&hook, &regs, 0x4000, 0x4020);
+	CHECK(!next_record() && st_ctl_hits(ctl, 7) == 1, "%s", value);
+	for (i = 0; i < ST_HIST_BUCKETS && !ctl->code[7].bucket[i]; i++)
+		;
+	return i;
+}
+
+static void histograms(void)
+{
+	static const char *const rows[] = {
+		"n: a b",
+		"(..., 0)                    1 |@@@@@@@@@@@@@                                       |",
+		"[0]                         0 |                                                    |",
+		"[1]                         4 |@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@|",
+		"(fault)                     2",
+	};
+	uint64_t bucket[ST_HIST_BUCKETS] = { [0] = 1, [2] = 4, [ST_HIST_FAULT] = 2 };
+	char text[2000], *line = text;
+	size_t i;
+	FILE *f;
+
+	CHECK(bucket_of("a", -7ul) == ST_HIST_NEGATIVE, "negative");
+	CHECK(bucket_of("a", 0) == ST_HIST_ZERO, "0");
+	CHECK(bucket_of("a", 1) == 2 && bucket_of("a", 2) == 3 && bucket_of("a", 3) == 3 && bucket_of("a", 4) == 4, "small");
+	CHECK(bucket_of("a", 0x7fffffff) == 2 + 30, "2^31 - 1");
+	CHECK(bucket_of("$arg1", -1ul) == 1 + 8 * sizeof(long), "-1, unsigned");
+	CHECK(bucket_of("$arg1:s64", 1) == 2, "a fetcharg");
+	CHECK(bucket_of("b", 16) == ST_HIST_FAULT, "a fault");
+	f = fmemopen(text, sizeof(text), "w");
+	st_hist_text(f, "n", "a b", bucket);
+	fclose(f);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CHECK(!strncmp(line, rows[i], strlen(rows[i])) && line[strlen(rows[i])] == '\n', "row %zu: %.100s", i, line);
+		line += strcspn(line, "\n") + 1;
+	}
+	memset(bucket, 0, sizeof(bucket));
+	bucket[2 + 63] = 3;
+	bucket[4] = 1;
+	f = fmemopen(text, sizeof(text), "w");
+	st_hist_json(f, "n", "a", bucket);
+	fclose(f);
+	CHECK(!strcmp(text, "{\"name\":\"n\",\"hist\":\"a\",\"buckets\":[{\"min\":4,\"max\":7,\"count\":1},"
+			    "{\"min\":9223372036854775808,\"max\":18446744073709551615,\"count\":3}],\"faults\":0}\n"), "%s", text);
+}
+
+/* ---- programs that are damaged: faults, and nothing else */
+
+static void damaged_programs(void)
+{
+	struct st_regs regs = { 0 };
+	struct st_agent_hit hit = { .ctl = ctl, .code = &ctl->code[8], 
+				    .regs = (const unsigned long *)&regs, .tid = (int)getpid(), .sp = ~0ul };
+	struct st_op *op = ctl->code[8].op;
+	uint64_t v, seed = 1, ran = 0;
+	unsigned int i, round;
+
+	CHECK(!st_fetch_run(&hit, (struct st_program){ ST_CODE_MAX - 1, 2 }, &v), "beyond the code");
+	CHECK(!st_fetch_run(&hit, (struct st_program){ 65535, 65535 }, &v), "far beyond the code");
+	CHECK(!st_fetch_run(&hit, (struct st_program){ 0, 0 }, &v), "nothing");
+	for (round = 0; round < 200000; round++) {
+		for (i = 0; i < 16; i++) {
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			op[i] = (struct st_op){ .op = (uint8_t)((seed >> 33) % (ST_OP_CODES + 3)), .size = (uint8_t)(seed >> 41) >> (seed % 7),
+						.index = (uint16_t)((seed >> 20) & (seed & 1 ? 0xffff : 31)), .imm = (int64_t)seed >> (seed % 60) };
+			/* Those that ask the kernel are slow, and looked at elsewhere. */
+			if (op[i].op == ST_OP_COMM || op[i].op == ST_OP_LOAD || op[i].op == ST_OP_MATCH)
+				op[i].op = ST_OP_IMM;
+		}
+		ran += st_fetch_run(&hit, (struct st_program){ 0, (uint16_t)(1 + seed % 16) }, &v);
+	}
+	CHECK(ran > 100, "%llu", (unsigned long long)ran);
+}
+
+/* The machine's arithmetic, by values. */
+static void arithmetic(void)
+{
+	static const struct {
+		enum st_op_code op;
+		int64_t b, a, want;
+	} cases[] = {
+		{ ST_OP_ADD, 1, -2, -1 }, { ST_OP_SUB, 1, 3, -2 }, { ST_OP_MUL, -3, 1ll << 40, -3 * (1ll << 40) },
+		{ ST_OP_DIVS, -7, 2, -3 }, { ST_OP_MODS, -7, 2, -1 }, { ST_OP_DIVS, 7, -2, -3 }, { ST_OP_MODS, 7, -2, 1 },
+		{ ST_OP_DIVS, INT64_MIN, -1, INT64_MIN }, { ST_OP_MODS, INT64_MIN, -1, 0 }, { ST_OP_DIVU, -1, 10, 1844674407370955161ll },
+		{ ST_OP_MODU, -1, 10, 5 }, { ST_OP_AND, 6, 3, 2 }, { ST_OP_OR, 6, 3, 7 }, { ST_OP_XOR, 6, 3, 5 }, { ST_OP_SHL, 1, 63, INT64_MIN },
+		{ ST_OP_SHL, 1, 64, 0 }, { ST_OP_SHR, -1, 60, 15 }, { ST_OP_SHR, -1, 64, 0 }, { ST_OP_SAR, -8, 2, -2 }, { ST_OP_SAR, -8, 99, -1 },
+		{ ST_OP_EQ, 1, 1, 1 }, { ST_OP_NE, 1, 1, 0 }, { ST_OP_LTU, 1, -1, 1 }, { ST_OP_LTS, 1, -1, 0 }, { ST_OP_LEU, 2, 2, 1 },
+		{ ST_OP_LES, -2, -3, 0 },
+	};
+	struct st_agent_hit hit = { .ctl = ctl, .code = &ctl->code[8], .sp = ~0ul };
+	struct st_op *op = ctl->code[8].op;
+	uint64_t v = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		op[0] = (struct st_op){ .op = ST_OP_IMM, .imm = cases[i].b };
+		op[1] = (struct st_op){ .op = ST_OP_IMM, .imm = cases[i].a };
+		op[2] = (struct st_op){ .op = (uint8_t)cases[i].op };
+		CHECK(st_fetch_run(&hit, (struct st_program){ 0, 3 }, &v) && (int64_t)v == cases[i].want, "%zu: %lld", i, (long long)v);
+	}
+	op[1].imm = 0;
+	for (i = ST_OP_DIVU; i <= ST_OP_MODS; i++) {
+		op[2].op = (uint8_t)i;
+		CHECK(!st_fetch_run(&hit, (struct st_program){ 0, 3 }, &v), "division by 0: %zu", i);
+	}
 }
 
 static void long_strings(void)
@@ -477,12 +733,19 @@ int main(void)
 	registers();
 	if (can_read) {
 		memory();
+		programs();
+		text_filters();
 		long_strings();
 		formats();
 	} else {
 		skipped++;
 		puts("skipped: values in memory: there is no process_vm_readv here");
 	}
+	filters();
+	bad_filters();
+	histograms();
+	arithmetic();
+	damaged_programs();
 	no_syscalls();
 	damaged();
 	count_only();

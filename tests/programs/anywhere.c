@@ -4,8 +4,9 @@
  * a red zone in use, vector registers, string instructions, calls through pointers. Each thread calls all of them with the same
  * arguments again and again, and compares with what came out before anybody was there.
  *
- *	anywhere [THREADS [trap] [signals]]
- *		trap: it has a SIGTRAP handler of its own, raises it, and looks at its action; signals: a timer interrupts it
+ *	anywhere [THREADS [trap] [signals] [masks]]
+ *		trap: it has a SIGTRAP handler of its own, raises it, and looks at its action; signals: a timer interrupts it;
+ *		masks: a thread, and a handler, that block every signal; when all is over they still do
  *
  * Says "ready", runs until its standard input ends, says "ok ROUNDS".
  */
@@ -130,8 +131,22 @@ static uint64_t input(unsigned int i)
 	return i * 77ull + i;
 }
 
+static bool blocks_trap(void)
+{
+	sigset_t set;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	return sigismember(&set, SIGTRAP);
+}
+
 static void *worker(void *arg)
 {
+	sigset_t every;
+
+	if (arg) {
+		sigfillset(&every);
+		pthread_sigmask(SIG_SETMASK, &every, NULL);
+	}
 	while (!stop) {
 		for (unsigned int f = 0; f < FUNCTIONS; f++) {
 			for (unsigned int i = 0; i < INPUTS; i++) {
@@ -146,7 +161,11 @@ static void *worker(void *arg)
 		}
 		__atomic_fetch_add(&rounds, 1, __ATOMIC_RELAXED);
 	}
-	return arg;
+	if (arg && !blocks_trap()) {
+		fprintf(stderr, "a thread's mask is not what it was\n");
+		_exit(1);
+	}
+	return NULL;
 }
 
 static void on_trap(int sig, siginfo_t *info, void *context)
@@ -199,7 +218,7 @@ int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : 1;
 	struct itimerval every = { { 0, 3000 }, { 0, 3000 } };
-	bool trap = false, signals = false;
+	bool trap = false, signals = false, masks = false;
 	pthread_t thread[64];
 	struct sigaction sa = { 0 };
 	char byte;
@@ -207,6 +226,7 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++) {
 		trap |= !strcmp(argv[i], "trap");
 		signals |= !strcmp(argv[i], "signals");
+		masks |= !strcmp(argv[i], "masks");
 	}
 	for (unsigned int f = 0; f < FUNCTIONS; f++)
 		for (unsigned int i = 0; i < INPUTS; i++)
@@ -220,11 +240,13 @@ int main(int argc, char **argv)
 	if (signals) {
 		struct sigaction alarm = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
 
+		if (masks)
+			sigfillset(&alarm.sa_mask);
 		sigaction(SIGALRM, &alarm, NULL);
 		setitimer(ITIMER_REAL, &every, NULL);
 	}
 	for (int i = 0; i < threads && i < 64; i++)
-		pthread_create(&thread[i], NULL, worker, NULL);
+		pthread_create(&thread[i], NULL, worker, masks && !i ? "" : NULL);
 	puts("ready");
 	fflush(stdout);
 	if (trap) {
@@ -246,6 +268,10 @@ int main(int argc, char **argv)
 	stop = true;
 	for (int i = 0; i < threads && i < 64; i++)
 		pthread_join(thread[i], NULL);
+	if (masks && (sigaction(SIGALRM, NULL, &sa) || !sigismember(&sa.sa_mask, SIGTRAP))) {
+		fprintf(stderr, "a handler's mask is not what it was\n");
+		return 1;
+	}
 	printf("ok %lu\n", rounds);
 	return 0;
 }

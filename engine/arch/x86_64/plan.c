@@ -394,21 +394,13 @@ int st_arch_plan_at(struct st_plan *plan, const uint8_t *code, unsigned long fun
 	struct survey s;
 	int err = -ENOTSUP;
 
-	plan->func = func;
-	plan->addr = func + offset;
-	plan->isa = isa;
-	plan->kind = ST_KIND_NO;
-	plan->inside = false;
-	plan->live = false;
-	plan->falls = false;
-	plan->len = 0;
-	plan->jump = JUMP;
-	plan->insns = 0;
-	plan->why = NULL;
-	for (unsigned int i = 0; i < ST_INSNS_MAX; i++)
-		plan->offs[i] = 0;
-	for (unsigned int i = 0; i < ST_DISPLACED_MAX; i++)
-		plan->orig[i] = 0;
+	*plan = (struct st_plan){
+		.func = func,
+		.addr = func + offset,
+		.isa = isa,
+		.kind = ST_KIND_NO,
+		.jump = JUMP,
+	};
 
 	/* Assembly often has symbols without a size: all up to the next symbol is theirs. */
 	if (f.size == 0)

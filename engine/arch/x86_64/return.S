@@ -8,11 +8,16 @@
  *
  *	rsp ->		the caller's
  *	rsp - 8		`after`, then the true return address
- *	rsp - 16	8 bytes of padding: st_return_data()
- *	rsp - 184 ->	struct st_regs, 168 bytes
+ *	rsp - 128	the rest of what no signal touches: where `after` is if the function took arguments from the stack
+ *	rsp - 136	8 bytes of padding: st_return_data()
+ *	rsp - 304 ->	struct st_regs, 168 bytes
  */
 #include <engine/return.h>
 #include "frame.h"
+
+/* From struct st_regs to the return address, and beyond it. */
+#define SLOT (ST_FRAME + ST_RED_ZONE - 8)
+#define SIZE (SLOT + 8)
 
 	.text
 	.globl	st_return, st_return_ret
@@ -23,8 +28,8 @@ st_return:
 	.cfi_startproc
 	.cfi_def_cfa rsp, 0
 	.cfi_offset rip, -8
-	lea	-(8 + ST_FRAME - ST_EFLAGS - 8)(%rsp), %rsp
-	.cfi_def_cfa_offset 8 + ST_FRAME - ST_EFLAGS - 8
+	lea	-(SIZE - ST_EFLAGS - 8)(%rsp), %rsp
+	.cfi_def_cfa_offset SIZE - ST_EFLAGS - 8
 	pushfq
 	.cfi_adjust_cfa_offset 8
 	lea	-ST_EFLAGS(%rsp), %rsp
@@ -32,7 +37,7 @@ st_return:
 	mov	%rbp, ST_RBP(%rsp)
 	.cfi_rel_offset rbp, ST_RBP
 	mov	%rsp, %rbp
-	.cfi_def_cfa rbp, ST_FRAME + 8
+	.cfi_def_cfa rbp, SIZE
 	mov	%r14, ST_R14(%rbp)
 	.cfi_rel_offset r14, ST_R14
 	mov	ST_EFLAGS(%rbp), %r14
@@ -56,7 +61,7 @@ st_return:
 	movq	$-1, ST_ORIG_RAX(%rbp)
 	movq	$0x33, ST_CS(%rbp)
 	movq	$0x2b, ST_SS(%rbp)
-	lea	ST_FRAME + 8(%rbp), %rax
+	lea	SIZE(%rbp), %rax
 	mov	%rax, ST_RSP(%rbp)
 	test	$~(ST_EFLAGS_STATUS | ST_EFLAGS_USUAL), %r14d
 	jnz	.Lodd_flags
@@ -82,7 +87,7 @@ st_return:
 	add	%rcx, %rdx			/* the header */
 	mov	ST_PENDING_RET(%rdx), %rcx
 	lea	(%rdx, %rcx), %r8		/* the newest */
-	lea	ST_FRAME(%rbp), %rdi
+	lea	SLOT(%rbp), %rdi
 	cmp	ST_PENDING_KEY(%r8), %rdi
 	jne	.Lrun
 	mov	ST_PENDING_ADDR(%r8), %r15
@@ -92,7 +97,7 @@ st_return:
 	jnz	.Lrun
 	test	%r15, %r15
 	jz	.Lrun
-	mov	ST_FRAME(%rbp), %rax
+	mov	SLOT(%rbp), %rax
 	cmp	ST_RETURN_AFTER(%rbx), %rax
 	jne	.Lrun
 	mov	%rbp, ST_SLOT_BUSY(%r12)
@@ -100,7 +105,7 @@ st_return:
 	test	$ST_HOOKS_MASK, %r13b
 	jnz	.Lnot_general
 	mov	%r15, ST_RIP(%rbp)
-	mov	%r15, ST_FRAME(%rbp)
+	mov	%r15, SLOT(%rbp)
 	movq	$0, ST_FRAME - 8(%rbp)
 	movq	$0, ST_PENDING_KEY(%r8)
 	sub	$ST_PENDING_SIZE, %rcx
@@ -120,7 +125,7 @@ st_return:
 2:	movq	$0, ST_SLOT_BUSY(%r12)
 .Lran:
 	mov	%rbp, %rsp
-	mov	%r15, ST_FRAME(%rbp)		/* a hook may have changed what stands there */
+	mov	%r15, SLOT(%rbp)		/* a hook may have changed what stands there */
 	mov	ST_EFLAGS(%rbp), %rax
 	cmp	%rax, %r14
 	jne	.Lnew_flags
@@ -148,14 +153,14 @@ st_return:
 	mov	ST_RDI(%rsp), %rdi
 	mov	ST_RBP(%rsp), %rbp
 	.cfi_remember_state
-	.cfi_def_cfa rsp, ST_FRAME + 8
+	.cfi_def_cfa rsp, SIZE
 	.cfi_restore rbp
 	.cfi_restore rbx
 	.cfi_restore r12
 	.cfi_restore r13
 	.cfi_restore r14
 	.cfi_restore r15
-	lea	ST_FRAME(%rsp), %rsp
+	lea	SLOT(%rsp), %rsp
 	.cfi_def_cfa_offset 8
 st_return_ret:
 	ret

@@ -2,7 +2,7 @@
 /*
  * Our x86-64 decoder against Zydis: `zydis FILE... -r N SEED` sweeps all executable sections of ELF
  * files, and N random byte strings. Wherever Zydis decodes an instruction, ours must give the same
- * length, class, branch target and the same place of a rip-relative displacement. Where Zydis sees
+ * length, class, branch target, answer to whether control goes on behind it, and the same place of a rip-relative displacement. Where Zydis sees
  * none (data among code, then one byte is skipped), ours may see one: such are counted, and shown
  * if SHOW_OURS is set.
  */
@@ -74,6 +74,27 @@ static int class_of(const ZydisDecodedInstruction *z)
 	}
 }
 
+static bool falls_through(const ZydisDecodedInstruction *z)
+{
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_SYSRET:
+	case ZYDIS_MNEMONIC_SYSEXIT:
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_IRETQ:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_HLT:
+		return false;
+	case ZYDIS_MNEMONIC_XABORT: /* outside of a transaction it does nothing */
+		return true;
+	default:
+		return z->meta.category != ZYDIS_CATEGORY_UNCOND_BR &&
+		       z->meta.category != ZYDIS_CATEGORY_RET;
+	}
+}
+
 static bool show_ours;
 
 static void show(const char *what, const uint8_t *code, size_t size, int ours, int our_class,
@@ -109,7 +130,7 @@ static size_t compare(const uint8_t *code, size_t size)
 	}
 	instructions++;
 	class = class_of(&z);
-	if (ours != z.length || insn.class != class ||
+	if (ours != z.length || insn.class != class || st_x86_falls(&insn) != falls_through(&z) ||
 	    (st_x86_is_branch(&insn) && insn.rel != z.raw.imm[0].value.s) ||
 	    insn.disp != z.raw.disp.offset || insn.disp_len * 8 != z.raw.disp.size ||
 	    (insn.disp_len && insn.rip != ((z.attributes & ZYDIS_ATTRIB_IS_RELATIVE) &&
