@@ -59,6 +59,7 @@ struct st_target {
 	const struct st_wants *wants;
 	bool started;
 	bool watched;			/* the dynamic loader's work is seen; else it has to be looked for */
+	bool tells;			/* of programs that it executes */
 	unsigned int lessons;
 	bool learnt;			/* what the agent has to know of the C library */
 	bool said;			/* what is still to come */
@@ -239,7 +240,7 @@ static void set_hooks(struct st_target *t, const struct st_objects *known)
 			count += find_function(obj, names[j], &exec[count]);
 	}
 	if (count)
-		st_session_hook(t->session, &t->mail->exec, exec, count, ST_SESSION_ANY);
+		t->tells |= st_session_hook(t->session, &t->mail->exec, exec, count, ST_SESSION_ANY) > 0;
 	free(exec);
 }
 
@@ -861,6 +862,11 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 	st_objects_free(before);
 	if (t->learnt && !t->said) {
 		t->said = true;
+		if (t->flags & ST_TARGET_FOLLOW && !t->tells) {
+			say(err, "programs that process %d (%s) executes will not be followed: it has no execve() by that name", t->pid,
+			    st_proc_comm(t->proc));
+			tell(ctx, err);
+		}
 		for (k = 0; k < t->nprobes; k++) {
 			if (t->probes[k].set)
 				continue;

@@ -415,6 +415,23 @@ static int make_home(struct st_session *s, struct st_remote *r)
 	return ret < 0 ? ret : 0;
 }
 
+/*
+ * Where the shared memory goes: on 32 bits it would take all the room within a branch's reach of the dynamic loader, if that alone is
+ * mapped. 0: wherever the kernel likes.
+ */
+static unsigned long out_of_the_way(struct st_session *s)
+{
+	unsigned long at = 0;
+	struct st_maps *maps;
+
+	if (sizeof(long) == 8 || st_maps_read(s->proc, &maps, NULL))
+		return 0;
+	if (st_maps_gap(maps, sizeof(struct st_ctl), 1ul << 30, 0, 0, &at, NULL))
+		at = 0;
+	st_maps_free(maps);
+	return at;
+}
+
 static int create(struct st_session *s)
 {
 	struct st_remote *r = NULL;
@@ -428,6 +445,7 @@ static int create(struct st_session *s)
 	if (!ret) {
 		/* What a tool left that was killed while it got in: nothing leads there. */
 		st_session_unmap_named(s, r, true);
+		at = out_of_the_way(s);
 		ret = new_ctl(s, r, &at);
 	}
 	if (!ret) {

@@ -33,8 +33,14 @@ probe "itself" 0 --follow 'p:w work n=$arg1:s32' -- "$FAMILY" fork self
 is "itself" "$(numbers)" "20 21 22 60 "
 probe "an exec that fails" 0 --follow 'p:w work n=$arg1:s32' -- "$FAMILY" missing
 is "an exec that fails" "$(numbers)" "50 70 "
-probe "a shell" 0 --follow 'p:w work n=$arg1:s32' -- sh -c "$FAMILY work 1; ($FAMILY work 2 & wait); $FAMILY work 3"
-is "a shell" "$(numbers)" "1 2 3 "
+if [ -z "${SIDETRACK_VM:-}" ]; then
+	probe "a shell" 0 --follow 'p:w work n=$arg1:s32' -- sh -c "$FAMILY work 1; ($FAMILY work 2 & wait); $FAMILY work 3"
+	is "a shell" "$(numbers)" "1 2 3 "
+else
+	# Its shell is a static program without symbols, whose execve() has no name.
+	probe "a shell" 1 --follow 'p:w work n=$arg1:s32' -- sh -c "$FAMILY work 1; $FAMILY work 2"
+	like "a shell" "$T/err" 'executes will not be followed: it has no execve'
+fi
 
 # ---- children that are still there when the tool ends
 "$FAMILY" wait wait wait wait wait wait daemon wait wait wait wait >/dev/null &

@@ -42,14 +42,14 @@ wait $tool
 status=$?
 if [ $status -le 1 ]; then ok; else bad "a tool that was stopped: exit status $status: $(cat "$T/err")"; fi
 unlike "a tool that was stopped: the program" "$T/err" 'ended'
-"$ST" probe -c 'p:f late_first' -- "$LATER" "$FIRST" "$SECOND" 20 1 >"$T/out" 2>"$T/err" &
+"$ST" probe -c 'p:f late_first' -- "$LATER" "$FIRST" "$SECOND" 20 3 >"$T/out" 2>"$T/err" &
 tool=$!
-sleep 0.6
+sleep 1
 TARGET=$(cat /proc/$tool/task/$tool/children 2>/dev/null | tr -d ' ')
 kill -KILL $tool
 wait $tool 2>/dev/null
 if [ -n "$TARGET" ]; then
-	wait_for sh -c "! kill -0 $TARGET" && ok || bad "the program hangs"
+	if wait_for sh -c "! kill -0 $TARGET"; then ok; else bad "the program hangs"; fi
 else
 	skipped=$((skipped + 1))
 	echo "skipped: this kernel does not say which children a process has"

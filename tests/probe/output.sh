@@ -27,9 +27,14 @@ TARGET=$!
 wait_for grep -q ready "$T/target"
 for mode in -c '' --json; do
 	# The shell's background jobs ignore SIGINT; the tool waits for it all the same.
-	"$ST" probe -p $TARGET $mode 'p:h hit n=$arg1:s32' >"$T/out" 2>"$T/err" &
+	: >"$T/out"
+	"$ST" probe -p $TARGET $mode 'p:h hit n=$arg1:s32' >>"$T/out" 2>"$T/err" &
 	tool=$!
-	sleep 1
+	case $mode in
+	-c) wait_for sh -c "'$ST' status -p $TARGET | grep -q 'probe h [1-9]'" ;;
+	*) wait_for test -s "$T/out" ;;
+	esac
+	sleep 0.5
 	kill -INT $tool
 	wait_for sh -c "! kill -0 $tool" || bad "Ctrl-C $mode: the tool does not end"
 	wait $tool

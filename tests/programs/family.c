@@ -117,7 +117,7 @@ static void do_orphan(void)
 	pid_t pid = fork();
 
 	if (!pid) {
-		nap(2000);
+		nap(5000);
 		_exit(work(41) != 82);
 	}
 	printf("%d\n", (int)pid);
