@@ -7,7 +7,7 @@
 #
 #	quick	shorter runs: to see whether something is off, not to quote
 #	--json	one JSON object a line in place of the table; --markdown: as docs/costs.md has it
-#	PART	micro batch rest every attach peers insns; default all
+#	PART	micro probe batch rest every attach peers insns; default all
 #
 # Every part writes lines of JSON to build/bench/results.jsonl; bench/table.py knows the goals and prints the table. A part
 # that can't run here says why, in the table. What is compared is measured in one run, interleaved.
@@ -21,7 +21,7 @@ OUT=$WORK/results.jsonl
 TOOL=$BUILD/sidetrack
 LIB=$BUILD/engine/libsidetrack.a
 CFLAGS="-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I$ROOT/include -I$ROOT -I$HERE"
-PARTS='micro batch rest every attach peers insns'
+PARTS='micro probe batch rest every attach peers insns'
 . "$HERE/sqlite.sh"
 
 # The CPU that is measured on: the last; the other threads of a measurement go to the first.
@@ -119,6 +119,15 @@ part_micro()
 			"$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
 	[ ! -x "$TOOL" ] || patch=("$TOOL" "$WORK/micro-patch.so")
 	"$WORK/micro" "$CPU" "$(often 200 4000)" "${patch[@]}" >>"$OUT"
+}
+
+part_probe()
+{
+	local tool=()
+
+	gcc $CFLAGS -fcf-protection=none "$HERE/probe.c" "$HERE/probe-sites.S" "$LIB" -lpthread -o "$WORK/probe" || return
+	[ ! -x "$TOOL" ] || tool=("$TOOL")
+	"$WORK/probe" "$CPU" "$(often 100 1500)" "${tool[@]}" >>"$OUT"
 }
 
 part_batch()

@@ -482,6 +482,11 @@ static int change_returns(struct st_record *r, struct st_hook *hook, bool add)
 			return -ENOMEM;
 	}
 	ret = &r->ret->ret;
+	/* The end first: a call that has begun with the one ends with the other. Pending calls may need them for ever. */
+	if (add && s->begin && !ret->begin) {
+		__atomic_store_n(&ret->end, s->end, __ATOMIC_RELEASE);
+		__atomic_store_n(&ret->begin, s->begin, __ATOMIC_RELEASE);
+	}
 	/* Return hooks are there before the first return is followed, and until no further one is. */
 	if (add) {
 		if (needs_of(hook) || !(hook->flags & ST_HOOK_GENERAL_REGS))

@@ -20,7 +20,7 @@ int st_hook_find(struct st_hook *hook, const char *name, unsigned long *addr, si
 #define ST_HOOK_CODE 2
 int st_hook_calls(struct st_hook *hook, const void *one, const void *two);
 
-/* The callback is called when its functions return. The first such hook of a function decides @begin and @end. */
+/* The callback is called when its functions return. @begin and @end: NULL, or those of all such hooks that have any. */
 int st_hook_on_return(struct st_hook *hook, void *(*begin)(struct st_return *, struct st_regs *, unsigned long, unsigned long),
 		      void (*end)(struct st_return *, void *));
 

@@ -59,10 +59,20 @@ static struct pool *new_pool(struct st_return_probe *rp)
 		struct instance *one = (struct instance *)(pool->memory + i * stride);
 
 		one->pool = pool;
+		one->index = i;
 		one->pub.rp = rp;
 		one->pub.data = data ? (unsigned char *)one + stride - data : NULL;
 	}
 	return pool;
+}
+
+/* Nobody takes one any more. */
+static bool in_use(struct pool *pool)
+{
+	for (unsigned long i = 0; i < pool->count; i++)
+		if (__atomic_load_n(&((struct instance *)(pool->memory + i * pool->stride))->used, __ATOMIC_ACQUIRE))
+			return true;
+	return false;
 }
 
 static void free_orphans(void)
@@ -71,7 +81,7 @@ static void free_orphans(void)
 
 	for (; all; all = next) {
 		next = all->next;
-		if (!__atomic_load_n(&all->taken, __ATOMIC_ACQUIRE)) {
+		if (!in_use(all)) {
 			free(all);
 			continue;
 		}
@@ -330,6 +340,7 @@ const char *st_probe_reason(const struct st_probe *probe)
 static int prepare_return(struct st_return_probe *rp)
 {
 	struct st_probed *p = get_priv(&rp->priv);
+	bool plain;
 	int ret;
 
 	if (!p)
@@ -342,12 +353,15 @@ static int prepare_return(struct st_return_probe *rp)
 	if (ret)
 		return ret;
 	p->rp = rp;
-	if (!p->pool)
+	/* Without anything to keep for a call the engine's own list of pending returns is enough. */
+	plain = !rp->entry_handler && !rp->data_size && !rp->maxactive;
+	if (!p->pool && !plain)
 		p->pool = new_pool(rp);
-	if (!p->pool)
+	if (!p->pool && !plain)
 		return fail(p, -ENOMEM, "out of memory");
 	p->hook.func = st_return_probe_hit;
-	ret = st_hook_on_return(&p->hook, st_return_probe_begin, st_return_probe_end);
+	ret = plain ? st_hook_on_return(&p->hook, NULL, NULL) :
+		      st_hook_on_return(&p->hook, st_return_probe_begin, st_return_probe_end);
 	return ret ?: st_hook_calls(&p->hook, (const void *)rp->handler, (const void *)rp->entry_handler);
 }
 

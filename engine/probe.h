@@ -18,12 +18,14 @@ struct pool;
  * @pub: what the handlers see; pub.data lies behind this structure
  * @next: of the same call, of another return probe
  * @pool: of its return probe
+ * @index: in the pool
  * @used: taken
  */
 struct instance {
 	struct st_return_instance pub;
 	struct instance *next;
 	struct pool *pool;
+	unsigned long index;
 	unsigned long used;
 };
 
@@ -32,11 +34,10 @@ struct instance {
  * @next: of those whose return probe is gone
  * @count, @stride: how many, and the bytes from one to the next
  * @hint: where to look first
- * @taken: how many are
  */
 struct pool {
 	struct pool *next;
-	unsigned long count, stride, hint, taken, data_size;
+	unsigned long count, stride, hint, data_size;
 	unsigned char memory[] __attribute__((aligned(16)));
 };
 
@@ -47,7 +48,7 @@ struct st_probed {
 		struct st_probe *probe;
 		struct st_return_probe *rp;
 	};
-	struct pool *pool;
+	struct pool *pool;		/* NULL: calls of the function have nothing of their own */
 	bool registered, enabled;
 	unsigned long site_missed;	/* what the sites had missed when it was enabled */
 	char reason[256];

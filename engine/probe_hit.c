@@ -30,8 +30,6 @@ static struct instance *take(struct pool *pool)
 {
 	unsigned long i = __atomic_load_n(&pool->hint, __ATOMIC_RELAXED);
 
-	if (__atomic_load_n(&pool->taken, __ATOMIC_RELAXED) >= pool->count)
-		return NULL;
 	for (unsigned long n = 0; n < pool->count; n++, i++) {
 		struct instance *one;
 		unsigned long none = 0;
@@ -42,34 +40,39 @@ static struct instance *take(struct pool *pool)
 		if (__atomic_load_n(&one->used, __ATOMIC_RELAXED) ||
 		    !__atomic_compare_exchange_n(&one->used, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			continue;
-		__atomic_fetch_add(&pool->taken, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&pool->hint, i + 1, __ATOMIC_RELAXED);
 		return one;
 	}
 	return NULL;
 }
 
-/* The last thing that is done with a pool whose return probe is gone may be this. */
+/* What is done last may be the last that is done with a pool whose return probe is gone. */
 static void give_back(struct instance *one)
 {
-	struct pool *pool = one->pool;
-
-	__atomic_store_n(&pool->hint, (unsigned long)((unsigned char *)one - pool->memory) / pool->stride, __ATOMIC_RELAXED);
+	__atomic_store_n(&one->pool->hint, one->index, __ATOMIC_RELAXED);
 	__atomic_store_n(&one->used, 0, __ATOMIC_RELEASE);
-	__atomic_fetch_sub(&pool->taken, 1, __ATOMIC_RELEASE);
 }
+
+/* Of a call that has no instance, and whose return is wanted by a return probe that needs none. */
+static struct instance nobody;
 
 /* The instances of one call; NULL: nobody wants its return. */
 void *st_return_probe_begin(struct st_return *ret, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
 {
 	unsigned long list = (unsigned long)*(struct st_hook_list *volatile *)&ret->hooks;
 	struct instance *first = NULL;
+	bool plain = false;
 
 	(void)ip;
 	for (struct st_hook **h = ((struct st_hook_list *)(list & ~(unsigned long)ST_HOOKS_MASK))->hook; *h; h++) {
 		struct st_probed *p = (*h)->data;
-		struct instance *one = take(p->pool);
+		struct instance *one;
 
+		if (!p->pool) {
+			plain = true;
+			continue;
+		}
+		one = take(p->pool);
 		if (!one) {
 			count(&p->rp->nmissed);
 			continue;
@@ -84,13 +87,13 @@ void *st_return_probe_begin(struct st_return *ret, struct st_regs *regs, unsigne
 		one->next = first;
 		first = one;
 	}
-	return first;
+	return first ?: plain ? &nobody : NULL;
 }
 
 void st_return_probe_end(struct st_return *ret, void *data)
 {
 	(void)ret;
-	for (struct instance *one = data, *next; one; one = next) {
+	for (struct instance *one = data, *next; one && one != &nobody; one = next) {
 		next = one->next;
 		give_back(one);
 	}
@@ -101,6 +104,12 @@ void st_return_probe_hit(struct st_hook *hook, struct st_regs *regs, unsigned lo
 	struct st_probed *p = hook->data;
 
 	(void)ip;
+	if (!p->pool) {
+		struct st_return_instance plain = { .rp = p->rp, .ret_addr = parent_ip };
+
+		p->rp->handler(&plain, regs);
+		return;
+	}
 	/* In a tail call the caller's return address was not in its place at the entry. */
 	for (struct instance *one = st_return_data(regs); one; one = one->next) {
 		if (one->pool != p->pool)

@@ -224,6 +224,9 @@ typedef void (*st_return_fn)(struct st_return_instance *instance, struct st_regs
  *	handler was running. Brought up to date as in struct st_probe
  * @priv: the engine's own; starts as NULL
  *
+ * With neither @entry_handler nor @data_size nor @maxactive there are no instances to run out of, and only what is pending on each thread is
+ * bounded; that is the fastest. Then a call may be seen to return that was entered before, under another return probe.
+ *
  * A function that is left by longjmp() or an exception does not return: its instance is free again when that is found, at the
  * latest when its place on the stack, or in the thread's list of pending returns, is needed.
  */
