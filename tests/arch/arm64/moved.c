@@ -409,6 +409,12 @@ static void check(enum place place, const struct st_a64_row *row, uint32_t insn)
 		check_after(row, &stub, &plan);
 }
 
+/* Half-precision vectors that are not allocated end this QEMU when it only translates them. */
+static bool aborts(uint32_t insn)
+{
+	return (insn & 0x9f60c400) == 0x0e400400 || (insn & 0x8f7e0c00) == 0x0e780800;
+}
+
 /* Offsets are small at times, so that loops and self-references come up. */
 static uint32_t instruction(const struct st_a64_row *row)
 {
@@ -533,8 +539,7 @@ static unsigned int rows(enum place place, unsigned long rounds, unsigned long *
 		while (hits < rounds && tries++ < rounds * 200) {
 			uint32_t insn = instruction(r);
 
-			/* half-precision vectors that are not allocated abort QEMU */
-			if ((insn & 0x9f60c400) == 0x0e400400 || (insn & 0x8f7e0c00) == 0x0e780800)
+			if (aborts(insn))
 				continue;
 			/* landing pads at an entry: plans() */
 			if (st_a64_row(insn) != r ||
@@ -591,6 +596,10 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < sizeof(pristine); i++)
 		pristine[i] = (uint8_t)rnd();
+	/* what a branch leads to is translated before it is stopped */
+	for (i = 0; i < SITE_SIZE; i += 4)
+		if (aborts(get32(pristine + i)))
+			memset(pristine + i, 0x55, 4);
 	if (st_a64_nrows > sizeof(executed[0]) / sizeof(executed[0][0]))
 		return 1;
 	for (i = 0; i < PLACES; i++)
