@@ -14,6 +14,8 @@
 #define RING_MASK (ST_RING_SIZE - 1)
 #define FILLER 0xffff
 #define STUCK_NS 2000000000ull
+/* Bytes that are read before they are given back to the writers. */
+#define BATCH (64u << 10)
 
 uint64_t st_monotonic_ns(void)
 {
@@ -23,11 +25,11 @@ uint64_t st_monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* Zero [tail, to) and give it back to the writers. */
+/* Zero what was read, [given, to), and give it back to the writers. */
 static void release(struct st_ring_reader *r, uint64_t to)
 {
-	uint32_t pos = (uint32_t)r->tail & RING_MASK;
-	uint64_t len = to - r->tail;
+	uint32_t pos = (uint32_t)r->given & RING_MASK;
+	uint64_t len = to - r->given;
 
 	if (len >= ST_RING_SIZE) {
 		memset(r->ring->data, 0, ST_RING_SIZE);
@@ -38,6 +40,7 @@ static void release(struct st_ring_reader *r, uint64_t to)
 		memset(r->ring->data + pos, 0, len);
 	}
 	r->tail = to;
+	r->given = to;
 	/*
 	 * Pairs with the acquire in the agent's reserve(): who sees this tail sees zeroes in front
 	 * of it.
@@ -51,10 +54,11 @@ void st_ring_begin(struct st_ring_reader *r, struct st_ring *ring)
 
 	memset(r, 0, sizeof(*r));
 	r->ring = ring;
-	r->tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
-	if (head - r->tail > ST_RING_SIZE)
-		r->tail = head - ST_RING_SIZE;
+	r->given = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
+	if (head - r->given > ST_RING_SIZE)
+		r->given = head - ST_RING_SIZE;
 	release(r, head);
+	r->head = head;
 	r->lost_before = __atomic_load_n(&ring->lost, __ATOMIC_RELAXED);
 }
 
@@ -63,19 +67,38 @@ static void skip_all(struct st_ring_reader *r, uint64_t head)
 	r->skipped++;
 	r->stuck_since = 0;
 	release(r, head & ~7ull);
+	r->head = r->tail;
+}
+
+/* Step over what was read. Both ends of the ring are lines of memory that the writers want: they are left alone for a while. */
+static void step(struct st_ring_reader *r, uint32_t size)
+{
+	r->tail += size;
+	if (r->tail - r->given >= BATCH)
+		release(r, r->tail);
+}
+
+/* Nothing more to read: the writers get all of it back. */
+static bool caught_up(struct st_ring_reader *r)
+{
+	if (r->tail != r->given)
+		release(r, r->tail);
+	return false;
 }
 
 bool st_ring_next(struct st_ring_reader *r, struct st_rec *rec, size_t max, uint64_t ns)
 {
 	for (;;) {
-		uint64_t head = __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE);
 		uint32_t pos = (uint32_t)r->tail & RING_MASK, size;
 		struct st_rec *at = (struct st_rec *)(r->ring->data + pos);
+		uint64_t head = r->head;
 		uint16_t probe;
 
 		if (head == r->tail)
-			return false;
-		if (head - r->tail > ST_RING_SIZE) {
+			head = r->head = __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE);
+		if (head == r->tail)
+			return caught_up(r);
+		if (head - r->given > ST_RING_SIZE) {
 			skip_all(r, head);
 			return false;
 		}
@@ -85,8 +108,8 @@ bool st_ring_next(struct st_ring_reader *r, struct st_rec *rec, size_t max, uint
 			if (!r->stuck_since)
 				r->stuck_since = ns;
 			else if (ns - r->stuck_since > STUCK_NS)
-				skip_all(r, head);
-			return false;
+				skip_all(r, __atomic_load_n(&r->ring->head, __ATOMIC_ACQUIRE));
+			return caught_up(r);
 		}
 		r->stuck_since = 0;
 		probe = __atomic_load_n(&at->probe, __ATOMIC_RELAXED);
@@ -96,13 +119,13 @@ bool st_ring_next(struct st_ring_reader *r, struct st_rec *rec, size_t max, uint
 			return false;
 		}
 		if (probe == FILLER) {
-			release(r, r->tail + size);
+			step(r, size);
 			continue;
 		}
 		memcpy(rec, at, size);
 		rec->size = size;
 		rec->probe = probe;
-		release(r, r->tail + size);
+		step(r, size);
 		return true;
 	}
 }

@@ -14,7 +14,9 @@
 
 struct st_ring_reader {
 	struct st_ring *ring;
-	uint64_t tail;		/* ours; what the target makes of ring->tail is of no interest */
+	uint64_t tail;		/* read up to here; what the target makes of ring->tail is of no interest */
+	uint64_t given;		/* given back to the writers up to here */
+	uint64_t head;		/* written up to here, as last seen */
 	uint64_t lost_before;	/* ring->lost when we came */
 	uint64_t skipped;	/* times that we gave up on a part of the ring */
 	uint64_t stuck_since;	/* ns; when the record at tail was first seen uncommitted, or 0 */
