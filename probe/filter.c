@@ -141,7 +141,7 @@ static int compare(struct parser *ps)
 	peek(ps);
 	at = ps->p;
 	for (i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		if ((i != 7 || ps->p[1] != '&') && accept(ps, ops[i]))
+		if (!(ops[i][0] == '&' && *ps->p == '&' && ps->p[1] == '&') && accept(ps, ops[i]))
 			break;
 	if (i == sizeof(ops) / sizeof(ops[0]))
 		return fail(ps, at, "an operator is missing (==, !=, <, <=, >, >=, &, ~)");
