@@ -28,6 +28,10 @@ while [ $i -lt $rounds ] && kill -0 $TARGET 2>/dev/null; do
 	fi
 	# It has ended, or got in behind the detach.
 	sleep 0.1
+	# On a busy machine it may not have come as far as to mind signals.
+	while grep -q '^SigBlk:.*0000$' /proc/$tool/status 2>/dev/null && grep -q '^State:.*[RSD] ' /proc/$tool/status; do
+		sleep 0.1
+	done
 	kill -INT $tool 2>/dev/null
 	wait $tool
 	status=$?
