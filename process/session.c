@@ -329,9 +329,15 @@ static void optional_symbol(const struct st_loaded *l, const char *name, uint64_
 	*addr = st_image_symbol(st_agent_blob, st_agent_blob_size, l->bias, name, &v) ? 0 : v;
 }
 
+/*
+ * On 32 bits the agent and the shared memory would take all the room within a branch's reach of the libraries, where stubs go.
+ * Neither needs to be near: stubs have both addresses as words. On 64 bits they are wherever is room.
+ */
+#define OUT_OF_THE_WAY (sizeof(long) == 8 ? 0 : 1ul << 30)
+
 static int load_agent(struct st_session *s, struct st_remote *r)
 {
-	struct st_load_opts opts = { .size = sizeof(opts) };
+	struct st_load_opts opts = { .size = sizeof(opts), .near = OUT_OF_THE_WAY };
 	struct st_ctl *ctl = s->ctl;
 	struct st_loaded l;
 	uint64_t var = 0, init = 0, quiet = 0;
@@ -415,18 +421,15 @@ static int make_home(struct st_session *s, struct st_remote *r)
 	return ret < 0 ? ret : 0;
 }
 
-/*
- * Where the shared memory goes: on 32 bits it would take all the room within a branch's reach of the dynamic loader, if that alone is
- * mapped. 0: wherever the kernel likes.
- */
+/* Where the shared memory goes. 0: wherever the kernel likes. */
 static unsigned long out_of_the_way(struct st_session *s)
 {
 	unsigned long at = 0;
 	struct st_maps *maps;
 
-	if (sizeof(long) == 8 || st_maps_read(s->proc, &maps, NULL))
+	if (!OUT_OF_THE_WAY || st_maps_read(s->proc, &maps, NULL))
 		return 0;
-	if (st_maps_gap(maps, sizeof(struct st_ctl), 1ul << 30, 0, 0, &at, NULL))
+	if (st_maps_gap(maps, sizeof(struct st_ctl), OUT_OF_THE_WAY, 0, 0, &at, NULL))
 		at = 0;
 	st_maps_free(maps);
 	return at;

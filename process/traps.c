@@ -337,7 +337,10 @@ static int put_in(struct st_session *s, struct st_remote *r, unsigned long buf, 
 	return ret ? fail(s, ret) : change_handlers(s, r, buf, caught, &trap.masks);
 }
 
-/* The functions of every object that has them: who calls one that another object has put in front calls that one. */
+/*
+ * The functions of every object that has them: who calls one that another object has put in front calls that one. All or no
+ * breakpoint: one that is not hooked would show the program our handler, or replace it, or block SIGTRAP.
+ */
 static int hook_signal_functions(struct st_session *s)
 {
 	const unsigned long func[] = { s->ctl->trap_sigaction, s->ctl->trap_sigmask };
@@ -366,6 +369,10 @@ static int hook_signal_functions(struct st_session *s)
 			}
 		}
 		ret = st_session_hook_internal(s, h, func[h], fn, n);
+		for (size_t i = 0; ret >= 0 && i < n; i++)
+			if (fn[i].why)
+				s->no_traps = "only a breakpoint fits, and the C library's sigaction() or sigprocmask() can't be hooked, "
+					      "which must not undo its handler";
 		if (ret > 0)
 			ret = 0;
 		free(fn);
@@ -420,6 +427,8 @@ int st_traps_begin(struct st_session *s)
 		return 0;
 	/* First, so that what the program asks for from now on is seen. */
 	ret = hook_signal_functions(s);
+	if (s->no_traps)
+		return ret;
 	for (int tries = 0; !ret && tries < TRIES; tries++) {
 		if (tries)
 			st_nap_ms(ST_BUSY_NAP_MS);
