@@ -114,6 +114,12 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	r->targets[which] = r->targets[--r->ntargets];
 }
 
+static void tell(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	cli_say("probe: %s", sentence);
+}
+
 static int open_target(struct run *r, int pid)
 {
 	char err[ST_ERR_MAX] = "", note[ST_ERR_MAX] = "";
@@ -138,15 +144,10 @@ static int open_target(struct run *r, int pid)
 		if (note[0])
 			cli_say("probe: %s", note);
 	}
+	st_target_expect(t, tell, NULL);
 	st_target_start(t);
 	r->targets[r->ntargets++] = t;
 	return CLI_DONE;
-}
-
-static void tell(void *ctx, const char *sentence)
-{
-	(void)ctx;
-	cli_say("probe: %s", sentence);
 }
 
 /* A program that a followed process has executed, held before its first instruction. */
@@ -292,7 +293,8 @@ static int follow(struct run *r)
 
 			if (!print_hits(r, r->targets[i], &any))
 				return status;
-			if (!gone || st_target_alive(r->targets[i]))
+			/* Held before its first instruction, it is for read_letters(): here it would be let go. */
+			if (!gone || st_target_alive(r->targets[i]) || st_follow_has(&r->executing, st_target_pid(r->targets[i])))
 				continue;
 			if (!see_off(r, i--, gone, &status))
 				return status;
