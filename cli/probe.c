@@ -23,31 +23,27 @@
 const char cli_probe_help[] =
 	"sidetrack probe {-p PID 'SPEC'... | 'SPEC'... -- COMMAND [ARGUMENT...]}\n"
 	"\n"
-	"Prints a line for each call of the functions that match, until Ctrl-C or the end of COMMAND:\n"
-	"    COMM-TID [CPU] SECONDS.MICROS: NAME: (FUNCTION+OFFSET) NAME=VALUE...\n"
+	"Prints a line for each hit, COMM-TID [CPU] TIME: NAME: (FUNCTION+OFFSET) NAME=VALUE..., until Ctrl-C or the end.\n"
 	"\n"
-	"SPEC is      p[:NAME] [OBJECT:]FUNCTION[+OFFSET] [NAME=FETCHARG[:TYPE]]...\n"
-	"             r[:NAME] [OBJECT:]FUNCTION [NAME=FETCHARG[:TYPE]]...   when it returns\n"
-	"             OBJECT:0xADDRESS: an address in the object's file\n"
-	"FETCHARG is  $argN (N from 1)  $retval  %REG  $stack  $stackN  $comm  \\NUMBER  \\\"TEXT\"\n"
-	"             @ADDR, @SYMBOL[+OFFSET], +OFFSET(FETCHARG), -OFFSET(FETCHARG): memory there\n"
-	"             or a C expression, by debug information: c->argv[0]->ptr:string\n"
-	"TYPE is      u8 to u64, s8 to s64, x8 to x64, char, string, symbol, TYPE[N],\n"
-	"             b<width>@<offset>/<size>\n"
-	"A pointer that can't be read gives (fault).\n"
+	"SPEC is   p[:NAME] [OBJECT:]FUNCTION[+OFFSET] [NAME=FETCHARG[:TYPE]]...   or OBJECT:0xADDRESS, as in the file\n"
+	"          r[:NAME] [OBJECT:]FUNCTION [NAME=FETCHARG[:TYPE]]...   when it returns\n"
+	"FETCHARG  $argN (from 1) $retval %REG $stack $stackN $comm \\NUMBER @ADDR @SYMBOL[+OFFSET] +OFFSET(FETCHARG) \\\"TEXT\";\n"
+	"          with debug information also a C expression: c->argv[0]->ptr:string\n"
+	"TYPE      u8 to u64, s8 to s64, x8 to x64, char, string, symbol, TYPE[N], b<width>@<offset>/<size>\n"
+	"          What can't be read is printed as (fault).\n"
 	"\n"
 	"    -p PID     the process; may be given several times\n"
 	"    --follow   also its children, and the programs that they execute\n"
-	"    --wait     arm probes also in objects that are loaded later (always so with a COMMAND)\n"
+	"    --wait     also in objects that are loaded later (always so with a COMMAND)\n"
 	"    -n COUNT   end after COUNT hits\n"
 	"    -c         print only counts, at the end\n"
+	"    --hist X   print only a histogram of a value (its name, or FETCHARG[:TYPE]), at the end\n"
+	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( ); OP is == != < <= > >= &,\n"
+	"               for texts == != ~ (a glob)\n"
 	"    -o FILE    print to FILE; stdout is also COMMAND's\n"
-	"    -f EXPR    only hits for which it is true: NAME OP VALUE, && || ! ( ); OP is\n"
-	"               == != < <= > >= & for numbers, == != ~ (a glob) for a \"text\"\n"
-	"    --hist X   a histogram of a value (its name, or FETCHARG[:TYPE]), at the end\n"
 	"    --json     one JSON object a line\n"
 	"\n"
-	"Example: which files does a process open?\n"
+	"Example: which files does a process open? (more: man sidetrack-probe)\n"
 	"    sidetrack probe -p 1234 'p:open libc.so.6:open64 path=$arg1:string flags=$arg2:x32'\n";
 
 #define TARGETS 16		/* given by -p */
@@ -118,6 +114,12 @@ static void close_target(struct run *r, unsigned int which, int *status)
 	r->targets[which] = r->targets[--r->ntargets];
 }
 
+static void tell(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	cli_say("probe: %s", sentence);
+}
+
 static int open_target(struct run *r, int pid)
 {
 	char err[ST_ERR_MAX] = "", note[ST_ERR_MAX] = "";
@@ -142,15 +144,10 @@ static int open_target(struct run *r, int pid)
 		if (note[0])
 			cli_say("probe: %s", note);
 	}
+	st_target_expect(t, tell, NULL);
 	st_target_start(t);
 	r->targets[r->ntargets++] = t;
 	return CLI_DONE;
-}
-
-static void tell(void *ctx, const char *sentence)
-{
-	(void)ctx;
-	cli_say("probe: %s", sentence);
 }
 
 /* A program that a followed process has executed, held before its first instruction. */
@@ -296,7 +293,8 @@ static int follow(struct run *r)
 
 			if (!print_hits(r, r->targets[i], &any))
 				return status;
-			if (!gone || st_target_alive(r->targets[i]))
+			/* Held before its first instruction, it is for read_letters(): here it would be let go. */
+			if (!gone || st_target_alive(r->targets[i]) || st_follow_has(&r->executing, st_target_pid(r->targets[i])))
 				continue;
 			if (!see_off(r, i--, gone, &status))
 				return status;

@@ -57,6 +57,15 @@ bool st_follow_next(struct st_follow *f, struct st_hold *hold)
 	return false;
 }
 
+bool st_follow_has(const struct st_follow *f, int pid)
+{
+	size_t i;
+
+	for (i = 0; i < f->n && f->one[i].hold.pid != pid; i++)
+		;
+	return i < f->n;
+}
+
 /* Those of one process, or (0) all. */
 static void drop(struct st_follow *f, int pid)
 {

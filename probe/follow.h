@@ -26,6 +26,9 @@ int st_follow_add(struct st_follow *follow, int tid);
  */
 bool st_follow_next(struct st_follow *follow, struct st_hold *hold);
 
+/* Is a process's program waited for, or not yet taken from st_follow_next()? */
+bool st_follow_has(const struct st_follow *follow, int pid);
+
 /* Let the threads of a process go: somebody wants to stop it. */
 void st_follow_forget(struct st_follow *follow, int pid);
 

@@ -814,6 +814,29 @@ void st_target_answer(struct st_target *t)
 		answer(t->mail, t->mail->answered + 1);
 }
 
+void st_target_expect(struct st_target *t, void (*tell)(void *ctx, const char *sentence), void *ctx)
+{
+	char err[ST_ERR_MAX];
+	unsigned int k;
+
+	if (!t->learnt || t->said || !(t->flags & ST_TARGET_WAIT))
+		return;
+	t->said = true;
+	if (t->flags & ST_TARGET_FOLLOW && !t->tells) {
+		say(err, "programs that process %d (%s) executes will not be followed: it has no execve() by that name", t->pid,
+		    st_proc_comm(t->proc));
+		tell(ctx, err);
+	}
+	for (k = 0; k < t->nprobes; k++) {
+		if (t->probes[k].set)
+			continue;
+		say(err, "%s: nothing in process %d matches %.60s%s%.100s yet: it will be armed when an object arrives that does",
+		    t->probes[k].spec->name, t->pid, t->probes[k].spec->object, t->probes[k].spec->object[0] ? ":" : "",
+		    t->probes[k].spec->function);
+		tell(ctx, err);
+	}
+}
+
 void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sentence), void *ctx)
 {
 	char note[ST_ERR_MAX], err[ST_ERR_MAX];
@@ -860,22 +883,7 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 			tell(ctx, note);
 	}
 	st_objects_free(before);
-	if (t->learnt && !t->said) {
-		t->said = true;
-		if (t->flags & ST_TARGET_FOLLOW && !t->tells) {
-			say(err, "programs that process %d (%s) executes will not be followed: it has no execve() by that name", t->pid,
-			    st_proc_comm(t->proc));
-			tell(ctx, err);
-		}
-		for (k = 0; k < t->nprobes; k++) {
-			if (t->probes[k].set)
-				continue;
-			say(err, "%s: nothing in process %d matches %.60s%s%.100s yet: it will be armed when an object arrives that does",
-			    t->probes[k].spec->name, t->pid, t->probes[k].spec->object, t->probes[k].spec->object[0] ? ":" : "",
-			    t->probes[k].spec->function);
-			tell(ctx, err);
-		}
-	}
+	st_target_expect(t, tell, ctx);
 }
 
 /* A hook off, from the process itself or, if that has gone, from a child. */

@@ -70,6 +70,9 @@ void st_target_answer(struct st_target *target);
 /* Threads wait longer for a tool that is at work, whatever on. */
 void st_target_busy(struct st_target *target, bool busy);
 
+/* Says once, by @tell, what is not there yet: at the beginning, or, in a program that begins, when it is known. */
+void st_target_expect(struct st_target *target, void (*tell)(void *ctx, const char *sentence), void *ctx);
+
 /* Arms probes in objects that have come, and forgets those that have gone. What is to be said is given to @tell. */
 void st_target_look(struct st_target *target, void (*tell)(void *ctx, const char *sentence), void *ctx);
 

@@ -61,13 +61,32 @@ for verb in build check sign install uninstall; do
 done
 run "patch --all" 1 patch apply --all x.so
 err 'not there yet'
-for option in -f --hist; do
-	run "probe $option" 1 probe -p 1 $option x 'p f'
-	err 'not there yet'
+
+# No process has this number.
+nobody=4194303
+for option in -n9 -c --follow --wait --json '-f a==1' '-f a>0||!(a&2)' '--hist a' '--hist $arg2:u8'; do
+	run "probe $option" 1 probe -p $nobody $option 'p f a=$arg1'
+	err "there is no process $nobody"
 done
-run "probe --follow" 1 probe -p 1 --follow 'p f'
-run "probe -- CMD" 1 probe -- true
-err 'not there yet'
+for filter in '' a a== b==1 'a==1&&' '(a==1' a~1 'a=="x"'; do
+	run "probe -f '$filter'" 2 probe -p $nobody -f "$filter" 'p f a=$arg1'
+	no_out
+	err '^ +\^$'
+done
+for value in '' :u8 a:u9 %nothing '$arg0' '$retval' '+0('; do
+	run "probe --hist '$value'" 2 probe -p $nobody --hist "$value" 'p f a=$arg1'
+	no_out
+	err '^ +\^$'
+done
+run "-f without a value" 2 probe -p $nobody 'p f' -f
+run "probe -- CMD without SPEC" 2 probe -- true
+err 'which function'
+run "probe -- without CMD" 2 probe 'p f' --
+err 'which command'
+run "probe -p and -- CMD" 2 probe -p $nobody 'p f' -- true
+err 'either -p PID or -- COMMAND'
+run "probe of no command" 1 probe 'p f' -- no-such-command
+err 'there is no such command'
 
 run "probe without -p" 2 probe 'p f'
 run "probe without SPEC" 2 probe -p 1
@@ -81,18 +100,20 @@ run "a wrong SPEC" 2 probe -p 1 'p f %nothing'
 err '^        \^$'
 run "a SPEC with an escape" 2 probe -p 1 "$(printf 'p f \033[31m')"
 if grep -q "$(printf '\033')" "$T/err"; then bad "an escape sequence reached the terminal"; else ok; fi
-run "a SPEC of later" 1 probe -p 1 'r f'
-run "status of nobody" 1 status -p 4194303
-err 'sidetrack: status: .*4194303'
+run "an entry has no \$retval" 2 probe -p 1 'p f $retval'
+run "a return has" 1 probe -p $nobody 'r f $retval'
+err "there is no process $nobody"
+run "status of nobody" 1 status -p $nobody
+err "sidetrack: status: .*$nobody"
 run "status, too much" 2 status x
-run "detach of nobody" 1 detach -p 4194303
+run "detach of nobody" 1 detach -p $nobody
 run "detach without -p" 2 detach
 run "patch without more" 2 patch
 run "patch nonsense" 2 patch nonsense
 run "patch apply without -p" 2 patch apply x.so
 run "patch apply without FILE" 2 patch apply -p 1
 run "functions without more" 2 functions
-run "functions of nobody" 1 functions -p 4194303
+run "functions of nobody" 1 functions -p $nobody
 run "functions of no file" 1 functions /nothing
 no_out
 err '/nothing'

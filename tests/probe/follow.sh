@@ -43,43 +43,55 @@ else
 fi
 
 # ---- children that are still there when the tool ends
-"$FAMILY" wait wait wait wait wait wait daemon wait wait wait wait >/dev/null &
+"$FAMILY" until "$T/armed" daemon until "$T/end" >/dev/null &
 TARGET=$!
 wait_for grep -q family /proc/$TARGET/comm
 "$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
 tool=$!
+armed $TARGET w
+touch "$T/armed"
 wait_for grep -q 'n=40' "$T/out" || bad "the daemon is not seen: $(cat "$T/err")"
 kill -INT $tool
 wait $tool
 is "Ctrl-C: exit status" $? 0
 clean "Ctrl-C" $TARGET
+touch "$T/end"
 wait $TARGET
 is "Ctrl-C: the program" $? 0
 TARGET=
 
 # ---- a forked child outlives its parent: it is waited for, and its code is as it was, too
-"$FAMILY" wait wait wait wait wait wait wait wait orphan >"$T/child" &
-TARGET=$!
-wait_for grep -q family /proc/$TARGET/comm
-probe "a child that outlives its parent" 0 --follow -p $TARGET 'p:w work n=$arg1:s32'
+# orphan: the program has ended, its child $TARGET has not
+orphan() {
+	rm -f "$T/armed" "$T/end"
+	"$FAMILY" until "$T/armed" orphan "$T/end" >"$T/child" &
+	parent=$!
+	wait_for grep -q family /proc/$parent/comm
+	"$ST" probe --follow -p $parent 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
+	tool=$!
+	armed $parent w
+	touch "$T/armed"
+	wait $parent
+	TARGET=$(cat "$T/child")
+	wait_for grep -q 'n=70' "$T/out" || bad "the parent is not seen: $(cat "$T/err")"
+	sleep 0.3
+	if kill -0 $tool 2>/dev/null; then ok; else bad "the tool does not wait for the child: $(cat "$T/err")"; fi
+}
+orphan
+touch "$T/end"
+wait $tool
+is "a child that outlives its parent: exit status" $? 0
 is "a child that outlives its parent" "$(numbers)" "41 70 "
-wait $TARGET
-"$FAMILY" wait wait wait wait wait wait wait wait orphan >"$T/child" &
-TARGET=$!
-wait_for grep -q family /proc/$TARGET/comm
-"$ST" probe --follow -p $TARGET 'p:w work n=$arg1:s32' >"$T/out" 2>"$T/err" &
-tool=$!
-wait_for grep -q 'n=70' "$T/out" || bad "the parent is not seen: $(cat "$T/err")"
-wait $TARGET
-sleep 0.3
-if kill -0 $tool 2>/dev/null; then ok; else bad "the tool does not wait for the child: $(cat "$T/err")"; fi
+orphan
 kill -INT $tool
 wait $tool
 is "an orphan: exit status" $? 0
-TARGET=$(cat "$T/child")
 clean "an orphan" $TARGET
 "$ST" detach -p $TARGET 2>/dev/null
 if [ -z "${SIDETRACK_VM:-}" ]; then
 	if said=$("$SIDETRACK_SRC/scripts/compare-code.py" $TARGET 2>&1); then ok; else bad "an orphan: $said"; fi
 fi
+touch "$T/end"
+if wait_for sh -c "! kill -0 $TARGET"; then ok; else bad "an orphan hangs"; fi
+TARGET=
 finish

@@ -14,15 +14,17 @@ like() { if grep -Eq -- "$3" "$2"; then ok; else bad "$1: no line like '$3' in: 
 unlike() { if grep -Eq -- "$3" "$2"; then bad "$1: $(grep -E -- "$3" "$2" | head -3)"; else ok; fi; }
 # lines NAME FILE REGEX COUNT
 lines() { is "$1" "$(grep -Ec -- "$3" "$2")" "$4"; }
-# wait_for COMMAND...: up to 10 s
+# wait_for COMMAND...: up to a minute, as a virtual machine on a busy host may need
 wait_for() {
 	i=0
 	until "$@" >/dev/null 2>&1; do
 		i=$((i + 1))
-		[ $i -gt 100 ] && return 1
+		[ $i -gt 600 ] && return 1
 		sleep 0.1
 	done
 }
+# armed PID NAME: a probe is where it shall be. (A program of these tests waits for a file to be there: `until`, then `touch`.)
+armed() { wait_for sh -c "'$ST' status -p $1 | grep -q '^probe $2 .* on [1-9]'" || bad "probe $2 is not armed: $(cat "$T/err")"; }
 # probe NAME STATUS ARGS...: runs to its end; output in $T/out and $T/err
 probe() {
 	name=$1 want=$2

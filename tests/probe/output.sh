@@ -8,7 +8,12 @@ ST=$2
 cp "$3" "$T/hammer"
 HAMMER=$T/hammer
 calls=200000
+# more hits than the ring has room for (8 MiB; a hit takes 48 bytes at least)
+full=200000
 [ -n "${SIDETRACK_VM:-}" ] && calls=5000
+
+hits() { "$ST" status -p $TARGET | sed -n 's/^probe h \([0-9]*\) .*/\1/p'; }
+more_than() { [ "$(hits)" -gt "$1" ]; }
 
 # ---- nothing is lost without being counted
 probe "counting" 0 -c 'p:h hammer:hit' -- "$HAMMER" 4 $calls
@@ -55,6 +60,8 @@ before=$(awk '{ print $14 }' /proc/$TARGET/stat)
 sleep 1
 after=$(awk '{ print $14 }' /proc/$TARGET/stat)
 if [ "$after" -gt "$before" ]; then ok; else bad "a full pipe: the program stands"; fi
+before=$(hits)
+wait_for more_than $((before + full)) || bad "a full pipe: too few hits for a full ring: $before, $(hits)"
 kill -INT $tool
 wait_for sh -c "! kill -0 $tool" || bad "a full pipe: the tool does not end by Ctrl-C"
 wait $tool
@@ -74,6 +81,8 @@ before=$(awk '{ print $14 }' /proc/$TARGET/stat)
 sleep 1
 after=$(awk '{ print $14 }' /proc/$TARGET/stat)
 if [ "$after" -gt "$before" ]; then ok; else bad "a stopped tool: the program stands"; fi
+before=$(hits)
+wait_for more_than $((before + full)) || bad "a stopped tool: too few hits for a full ring: $before, $(hits)"
 kill -CONT $tool
 sleep 0.2
 kill -INT $tool

@@ -732,6 +732,8 @@ int main(void)
 		return 1;
 	st_agent_ctl = ctl;
 	st_ring_begin(&reader, &ctl->ring);
+	/* For filters by it: qemu-user gives its own. */
+	prctl(PR_SET_NAME, "probe-recorder");
 	can_read = process_vm_readv(getpid(), &self, 1, &self, 1, 0) == 1;
 	registers();
 	if (can_read) {

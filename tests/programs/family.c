@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A program with children of every kind, each of which calls work(): forked, executed after fork, vfork and posix_spawn, a daemon,
- * and itself in the end. `family MODE...` does one after the other; `family work N` is what is executed.
+ * and itself in the end. `family MODE...` does one after the other; `family work N` is what is executed. `until FILE` waits for a
+ * file to be there, and so does the child of `orphan FILE`.
  */
 #include <pthread.h>
 #include <spawn.h>
@@ -111,13 +112,19 @@ static void do_daemon(void)
 	result(pid);
 }
 
-/* A child that is there for a while after its parent. */
-static void do_orphan(void)
+static void until(const char *file)
+{
+	while (file && access(file, F_OK))
+		nap(20);
+}
+
+/* A child that is there after its parent. */
+static void do_orphan(const char *file)
 {
 	pid_t pid = fork();
 
 	if (!pid) {
-		nap(5000);
+		until(file);
 		_exit(work(41) != 82);
 	}
 	printf("%d\n", (int)pid);
@@ -147,7 +154,9 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "missing") && execlp("no-such-program", "no-such-program", NULL))
 			work(50);
 		else if (!strcmp(argv[i], "orphan"))
-			do_orphan();
+			do_orphan(argv[++i]);
+		else if (!strcmp(argv[i], "until"))
+			until(argv[++i]);
 		else if (!strcmp(argv[i], "wait"))
 			nap(300);
 		else if (!strcmp(argv[i], "self"))

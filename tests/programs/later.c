@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Loads two libraries (late.c), one after the other, several times: the second is likely to come where the first was.
- * `later FIRST SECOND ROUNDS [SECONDS]`; waits so long before it begins.
+ * `later FIRST SECOND ROUNDS [FILE]`; waits for the file to be there before it begins.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -31,8 +31,8 @@ int main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
-	if (argc > 4)
-		sleep((unsigned int)atoi(argv[4]));
+	while (argc > 4 && access(argv[4], F_OK))
+		usleep(20000);
 	for (i = 0; i < atoi(argv[3]); i++) {
 		bad |= load(argv[1], "late_first", 12);
 		bad |= load(argv[2], "late_second", 27);
