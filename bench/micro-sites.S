@@ -49,6 +49,14 @@ nop_site settled
 /* Rows of peers.c. */
 nop_site uprobe_nop
 nop_site uretprobe
+nop_site gdb_ftrace
+nop_site gdb_regs
+
+/* The kernel emulates a NOP and a push; this it executes out of line, by a single step. */
+function uprobe_step
+	lea	uprobe_step(%rip), %rax
+	body
+end uprobe_step
 
 /* No NOP: its first instructions move. Twice, for the cost without a hook. */
 .macro move_site name
@@ -64,6 +72,9 @@ end \name
 move_site move_rest
 move_site move_general
 move_site uprobe_push
+move_site probe_count
+move_site probe_return
+move_site probe_three
 
 /* What a settled patch is compared with: a call of a function that is one jmp to another, written by hand. */
 function jump

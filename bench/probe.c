@@ -6,10 +6,8 @@
  *	probe CPU ROUNDS [TOOL]
  */
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <sidetrack/probe.h>
+#include "attached.h"
 #include "bench.h"
 
 #define LOOP(fn)                                                                                   \
@@ -91,38 +89,16 @@ static void put(struct st_probe *p, const void *at, const char *kind)
 	}
 }
 
-/* Starts the tool and waits until the function's first byte is its jump. */
-static pid_t attach(const char *tool, const char *option, const char *spec, const void *fn)
-{
-	unsigned char before = *(volatile const unsigned char *)fn;
-	char pid[16];
-	pid_t child;
-
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	child = fork();
-	if (!child) {
-		if (!freopen("/dev/null", "w", stdout))
-			_exit(1);
-		execl(tool, tool, "probe", "-p", pid, spec, option, (char *)NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < 1000 && *(volatile const unsigned char *)fn == before && waitpid(child, NULL, WNOHANG) == 0; i++)
-		usleep(10000);
-	if (*(volatile const unsigned char *)fn == before)
-		return 0;
-	return child;
-}
-
 int main(int argc, char **argv)
 {
 	static struct st_probe own, inside, trap;
 	static struct st_return_probe back = { .size = sizeof(back), .symbol = "probe_return", .handler = count_return,
 		.flags = ST_PROBE_GENERAL_REGS };
 	int n = OWN, rounds = argc > 2 ? atoi(argv[2]) : 200;
-	pid_t tool[3] = { 0 };
+	struct bench_tool tool[3] = { 0 };
+	unsigned long warm = 0;
 	long want;
 
-	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	want = loop_probe_plain(1000);
 	if (argc > 3) {
 		static const struct {
@@ -131,14 +107,12 @@ int main(int argc, char **argv)
 		} from_outside[] = {
 			{ "-c", "p:own probe:probe_attached", probe_attached },
 			{ "-c", "r:back probe:probe_return_attached", probe_return_attached },
-			{ "--", "p:three probe:probe_three a=$arg1 b=$arg2 c=$arg3", probe_three },
+			{ NULL, "p:three probe:probe_three a=$arg1 b=$arg2 c=$arg3", probe_three },
 		};
 
 		for (int i = 0; i < 3; i++) {
-			const char *option = from_outside[i].option;
-
-			tool[i] = attach(argv[3], strcmp(option, "--") ? option : NULL, from_outside[i].spec, (void *)from_outside[i].fn);
-			if (tool[i])
+			if (bench_tool_start(&tool[i], argv[3], from_outside[i].option, from_outside[i].spec,
+					     (void *)from_outside[i].fn))
 				rows[n++] = rows[OWN + i];
 			else
 				printf("{\"row\": \"%s\", \"unavailable\": \"the tool did not put the probe in place\"}\n",
@@ -163,12 +137,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "probe: %lu hits, %lu returns\n", hits, returns);
 		return 1;
 	}
+	if (tool[2].pid)
+		warm = bench_ring_warm(loop_probe_three);
 	bench_run(rows, n, rounds);
-	for (int i = 0; i < 3; i++) {
-		if (!tool[i])
-			continue;
-		kill(tool[i], SIGINT);
-		waitpid(tool[i], NULL, 0);
-	}
+	for (int i = 0; i < 2; i++)
+		bench_tool_stop(&tool[i]);
+	if (tool[2].pid)
+		bench_ring_note("probe/three", warm, rows[n - 1].calls, rounds, bench_tool_stop(&tool[2]));
 	return 0;
 }

@@ -186,7 +186,8 @@ part_peers()
 	package_version bpftrace
 	package_version uftrace
 	package_version clang
-	"$HERE/peers.py" "$WORK/peers" "$WORK/peers-xray" "$CPU" "$(often 50 400)" >>"$OUT"
+	package_version gdbserver
+	"$HERE/peers.py" "$WORK/peers" "$WORK/peers-xray" "$TOOL" "$CPU" "$(often 50 400)" >>"$OUT"
 }
 
 # insns_of ARCH ISA QEMU FLAGS…

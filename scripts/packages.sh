@@ -9,8 +9,8 @@ PACKAGES_CROSS='gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-
 PACKAGES_DEMO='redis-server redis-tools'
 PACKAGES_TEST='g++ clang musl-tools gdb mandoc qemu-user qemu-system-arm libzydis-dev libcapstone-dev libunicorn-dev
 	redis-server redis-tools'
-PACKAGES_BENCH="$PACKAGES_CROSS clang libclang-rt-14-dev lld redis-server redis-tools bpftrace uftrace qemu-user tcl make
-	dpkg-dev patch xz-utils"
+PACKAGES_BENCH="$PACKAGES_CROSS clang libclang-rt-14-dev lld redis-server redis-tools bpftrace uftrace gdb gdbserver qemu-user
+	tcl make dpkg-dev patch xz-utils"
 PACKAGES_FUZZ='clang libclang-rt-14-dev'
 PACKAGES_FORMAT='clang-format'
 
