@@ -734,6 +734,15 @@ uint64_t st_target_missed(const struct st_target *t)
 	return n;
 }
 
+/* Its memory is gone, and it has not ended yet or is a zombie; after an exec there is other memory. */
+static bool ending(int pid)
+{
+	char path[64], exe[1];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return readlink(path, exe, sizeof(exe)) < 0 && (errno == ENOENT || errno == ESRCH);
+}
+
 const char *st_target_gone(struct st_target *t)
 {
 	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
@@ -752,6 +761,9 @@ const char *st_target_gone(struct st_target *t)
 		return t->gone = "has exited";
 	if (st_proc_alive(t->proc))
 		return t->gone = "was detached by another sidetrack";
+	/* That will be told by the pidfd in a moment. */
+	if (ending(t->pid))
+		return t->pidfd >= 0 ? NULL : (t->gone = "has exited");
 	t->replaced = true;
 	return t->gone = "runs another program now (exec)";
 }

@@ -19,6 +19,7 @@ probe "all" 0 --follow 'p:w work n=$arg1:s32' -- "$FAMILY" threads fork exec vfo
 is "all" "$(numbers)" "10 11 12 20 21 22 30 31 32 40 70 "
 # Three forked, three executed, one daemon, the three threads and the first one.
 is "all: threads" "$(sed -n 's/^[a-z]*-\([0-9]*\) .*/\1/p' "$T/out" | sort -u | wc -l | tr -d ' ')" 11
+is "all: nothing is said" "$(cat "$T/err")" ""
 for mode in fork exec vfork spawn; do
 	probe "$mode" 0 --follow -c 'p:w work' 'p:m main' -- "$FAMILY" $mode
 	case $mode in
@@ -26,6 +27,7 @@ for mode in fork exec vfork spawn; do
 	*) want="w 2 m 2 " ;;
 	esac
 	is "$mode" "$(tr '\n' ' ' <"$T/out")" "$want"
+	is "$mode: nothing is said" "$(cat "$T/err")" ""
 done
 "$ST" --json probe --follow 'p:w work n=$arg1:s32' -- "$FAMILY" fork exec >"$T/out" 2>"$T/err"
 is "processes in --json" "$(sed 's/.*"pid":\([0-9]*\).*/\1/' "$T/out" | sort -u | wc -l | tr -d ' ')" 5
