@@ -19,7 +19,7 @@
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	2
+#define ST_CTL_VERSION	3
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
@@ -200,6 +200,7 @@ struct st_ctl {
 	/* of the agent's image in the target */
 	uint64_t entry, dispatch, dispatch_vector, dispatch_redirect, probe, threads;
 	uint64_t ret, return_enter, returns_list, unwind_hook;
+	uint64_t unwind_personality, unwind_get, unwind_set;	/* 32-bit ARM (engine/unwind.h) */
 	uint64_t trap_handler, trap_restorer, trap_state, trap_sigaction, trap_sigmask;
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */

@@ -279,7 +279,7 @@ static bool see_off(struct run *r, unsigned int which, const char *gone, int *st
 static int follow(struct run *r)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO }; /* no events: only that its reader has gone */
-	bool letters = r->flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW);
+	bool letters = r->flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW | ST_TARGET_RETURNS);
 	int status = CLI_DONE, wait = 1, longest = letters ? LETTERS_MS : IDLE_MS;
 	unsigned int i;
 
@@ -382,9 +382,12 @@ static int probe(struct run *r, const int *pids, unsigned int npids, const char 
 	sigset_t mask;
 	bool ended;
 
-	for (i = 0; i < r->nspecs; i++)
+	for (i = 0; i < r->nspecs; i++) {
 		if (st_spec_parse(r->texts[i], st_spec_native, &r->specs[i], &err))
 			return bad_spec(r->texts[i], &err);
+		if (r->specs[i].ret)
+			r->flags |= ST_TARGET_RETURNS;
+	}
 	for (i = 0; i < r->nfilters; i++)
 		if (st_filter_parse(r->filters[i], st_spec_native, r->specs, r->nspecs, &r->wants.filter[i], &err))
 			return bad_spec(r->filters[i], &err);

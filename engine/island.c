@@ -91,7 +91,7 @@ static struct st_island *new_island(unsigned long near, unsigned long reach)
 	i->next = islands;
 	islands = i;
 #if defined(__arm__)
-	st_unwind_head(i->write, i->at);
+	st_unwind_head((uint32_t *)i->write, i->at, (unsigned long)&st_unwind_personality);
 	i->used = ST_UNWIND_HEAD;
 #else
 	st_unwind_cover(i->at, i->at + CHUNK);

@@ -233,7 +233,7 @@ static void set_hooks(struct st_target *t, const struct st_objects *known)
 
 		if (obj->flags & ST_OBJECT_VDSO || st_match_known(known, obj))
 			continue;
-		if (!t->watched && t->flags & ST_TARGET_WAIT && obj->flags & (ST_OBJECT_INTERP | ST_OBJECT_EXE) &&
+		if (!t->watched && t->flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) && obj->flags & (ST_OBJECT_INTERP | ST_OBJECT_EXE) &&
 		    find_function(obj, "_dl_debug_state", &loader))
 			t->watched = st_session_hook(t->session, &t->mail->objects, &loader, 1, ST_SESSION_ANY) > 0;
 		for (j = 0; t->flags & ST_TARGET_FOLLOW && j < n; j++)
@@ -341,7 +341,11 @@ int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, st
 		goto out_session;
 	if (!counts_only)
 		st_ring_begin(&t->ring, &t->ctl->ring);
-	ret = flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW) ? take_mail(t, err) : 0;
+	if (flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW | ST_TARGET_RETURNS))
+		ret = take_mail(t, err);
+	/* Most processes have their unwinder from the beginning, or never. */
+	if (ret == -ENOSPC && !(flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW)))
+		ret = 0;
 	if (ret) {
 		st_objects_free(t->objects);
 		goto out_session;
@@ -803,7 +807,7 @@ enum st_letter st_target_letter(struct st_target *t, int *tid)
 		uint64_t ns = st_monotonic_ns();
 
 		/* Where nobody tells, we look ourselves. */
-		if (t->flags & ST_TARGET_WAIT && !t->watched && ns - t->looked > 50000000) {
+		if (t->flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) && !t->watched && ns - t->looked > 50000000) {
 			t->looked = ns;
 			return ST_LETTER_LOOK;
 		}
@@ -876,7 +880,9 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 	if (!t->learnt && !st_objects_starting(now))
 		t->learnt = (!st_session_learn(t->session) && t->ctl->tid_offset) || ++t->lessons == LESSONS;
 	set_hooks(t, before);
-	for (k = 0; k < t->nprobes; k++) {
+	if (t->flags & ST_TARGET_RETURNS && fresh && st_session_returns(t->session) < 0 && !st_target_gone(t))
+		tell(ctx, st_session_error(t->session));
+	for (k = 0; k < t->nprobes && t->flags & ST_TARGET_WAIT; k++) {
 		struct probe *p = &t->probes[k];
 		bool waited = !p->set;
 		int ret;

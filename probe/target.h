@@ -21,6 +21,8 @@ struct st_target;
 #define ST_TARGET_WAIT		(1u << 1)
 /* Hits of forked children count; programs that are executed are told of. */
 #define ST_TARGET_FOLLOW	(1u << 2)
+/* There are return probes: unwinders that are loaded later have to be told of them. */
+#define ST_TARGET_RETURNS	(1u << 3)
 
 /**
  * st_target_open() - get into a process, to probe it

@@ -235,6 +235,19 @@ int st_session_hook(struct st_session *s, struct st_hook *hook, struct st_fn *fn
 	return ret;
 }
 
+int st_session_returns(struct st_session *s)
+{
+	int ret = st_session_lock(s);
+
+	if (!ret) {
+		st_session_begin_change(s);
+		ret = st_session_unwinders(s);
+		st_session_forget_objects(s);
+		st_session_unlock(s);
+	}
+	return ret;
+}
+
 static int do_unhook(struct st_session *s, unsigned long addr)
 {
 	uint32_t used = st_sites_used(s);

@@ -286,6 +286,52 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop)
 /* Its place among ctl->internal. */
 #define INTERNAL_UNWIND 2
 
+/* By which libgcc's unwinder, and programs that are linked with it statically, find descriptions. */
+#if defined(__arm__)
+#define FINDER "__gnu_Unwind_Find_exidx"
+#else
+#define FINDER "_Unwind_Find_FDE"
+#endif
+
+#if defined(__arm__)
+/* The agent calls two functions of libgcc's. Those of its shared object, if there is one: others are of the same kind. */
+static int lend_registers(struct st_session *s, struct st_objects *objs)
+{
+	unsigned long get = 0, set = 0;
+	bool unwinds = false, shared = false;
+	int ret;
+
+	for (size_t i = 0; i < objs->n && !shared; i++) {
+		struct st_object *o = &objs->object[i];
+		struct st_symbol g, p, raise;
+
+		if (o->flags & ST_OBJECT_VDSO)
+			continue;
+		unwinds |= !st_object_symbol(o, "_Unwind_RaiseException", NULL, &raise);
+		if (st_object_symbol(o, "_Unwind_VRS_Get", NULL, &g) || st_object_symbol(o, "_Unwind_VRS_Set", NULL, &p))
+			continue;
+		shared = !strncmp(o->name, "libgcc_s.so", strlen("libgcc_s.so"));
+		if (get && !shared)
+			continue;
+		get = g.addr | (g.isa == ST_ISA_T32 ? 1 : 0);
+		set = p.addr | (p.isa == ST_ISA_T32 ? 1 : 0);
+	}
+	if (!get)
+		return unwinds ? st_session_fail(s, -ENOTSUP, "returns can't be followed: exceptions could not pass, as the process's unwinder has no "
+						 "_Unwind_VRS_Get and _Unwind_VRS_Set") : 0;
+	ret = st_mem_write(s->proc, s->ctl->unwind_set, &set, sizeof(set)) ?:
+	      st_mem_write(s->proc, s->ctl->unwind_get, &get, sizeof(get));
+	return ret ? st_session_fail(s, ret, "can't write the agent's memory: %s", strerror(-ret)) : 0;
+}
+#else
+static int lend_registers(struct st_session *s, struct st_objects *objs)
+{
+	(void)s;
+	(void)objs;
+	return 0;
+}
+#endif
+
 int st_session_unwinders(struct st_session *s)
 {
 	struct st_objects *objs;
@@ -296,17 +342,18 @@ int st_session_unwinders(struct st_session *s)
 	if (!s->ctl->unwind_hook)
 		return 0;
 	ret = st_session_objects(s, &objs);
+	if (!ret)
+		ret = lend_registers(s, objs);
 	if (ret)
 		return ret;
 	fn = calloc(objs->n + 1, sizeof(*fn));
 	if (!fn)
 		return st_session_fail(s, -ENOMEM, "out of memory");
-	/* libgcc's own, and those of programs that are linked with it statically. */
 	for (size_t i = 0; i < objs->n; i++) {
 		const struct st_func *f;
 		struct st_symbol sym;
 
-		if (objs->object[i].flags & ST_OBJECT_VDSO || st_object_symbol(&objs->object[i], "_Unwind_Find_FDE", NULL, &sym))
+		if (objs->object[i].flags & ST_OBJECT_VDSO || st_object_symbol(&objs->object[i], FINDER, NULL, &sym))
 			continue;
 		f = st_object_function_at(&objs->object[i], sym.addr);
 		if (f && f->addr == sym.addr)
@@ -317,7 +364,7 @@ int st_session_unwinders(struct st_session *s)
 	for (size_t i = 0; i < n && ret >= 0; i++)
 		if (fn[i].why)
 			ret = st_session_fail(s, -ENOTSUP,
-					      "returns can't be followed: exceptions could not pass, as _Unwind_Find_FDE can't be hooked: %s",
+					      "returns can't be followed: exceptions could not pass, as " FINDER " can't be hooked: %s",
 					      fn[i].why);
 	free(fn);
 	return ret < 0 ? ret : 0;

@@ -303,7 +303,7 @@ int st_session_add_region(struct st_session *s, enum st_region_kind kind, unsign
 			continue;
 		r->start = start;
 		r->size = size;
-		r->used = 0;
+		r->used = kind == ST_REGION_ISLAND ? ST_ISLAND_HEAD : 0;
 		__atomic_store_n(&r->kind, kind, __ATOMIC_RELEASE);
 		return i;
 	}
@@ -373,6 +373,9 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	optional_symbol(&l, "st_return_enter", &ctl->return_enter);
 	optional_symbol(&l, "st_returns_list", &ctl->returns_list);
 	optional_symbol(&l, "st_unwind_hook", &ctl->unwind_hook);
+	optional_symbol(&l, "st_unwind_personality", &ctl->unwind_personality);
+	optional_symbol(&l, "st_unwind_get", &ctl->unwind_get);
+	optional_symbol(&l, "st_unwind_set", &ctl->unwind_set);
 	ret = st_mem_write(s->proc, var, &self, sizeof(self)) ?:
 	      st_mem_write(s->proc, quiet, &no_syscalls, sizeof(no_syscalls));
 	if (ret)

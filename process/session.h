@@ -85,6 +85,12 @@ const char *st_object_no_breakpoints(const struct st_objects *objs, const struct
 /* Of the sites that have the hook at @hook (an address in the target): how many there are of each kind. */
 void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO]);
 
+/*
+ * st_session_returns() - unwinders that have come to the process since return hooks were set find their way through pending returns, too
+ * Return: 0, or a negative errno: exceptions may end the process.
+ */
+int st_session_returns(struct st_session *s);
+
 /* Take it off every site. When it returns no thread is in it. */
 int st_session_unhook(struct st_session *s, struct st_hook *hook);
 

@@ -5,12 +5,19 @@
 
 #include <string.h>
 #include <time.h>
+#include <engine/unwind.h>
 #include <process/session.h>
 
 #define ST_STOP_MS 2000		/* how long to try to stop the threads */
 #define ST_BUSY_NAP_MS 2
 #define ST_GRACE_MS 5000	/* how long a hook of the agent may take at most */
 #define ST_WINDOW (256ul << 10)
+/* Bytes at an island's head that are for unwinders. */
+#if defined(__arm__)
+#define ST_ISLAND_HEAD ST_UNWIND_HEAD
+#else
+#define ST_ISLAND_HEAD 0
+#endif
 
 struct st_session {
 	struct st_proc *proc;

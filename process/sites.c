@@ -192,6 +192,22 @@ static bool is_room(struct st_session *s, const struct fresh *f, size_t n, size_
 	return island_room(s, lo, reach, (*end - i) * ST_STUB_MAX, &region) != 0;
 }
 
+/* What unwinders read at an island's beginning; before it is known as one. */
+static int write_head(struct st_session *s, unsigned long at)
+{
+#if defined(__arm__)
+	uint32_t head[ST_ISLAND_HEAD / 4] = { 0 };
+
+	st_unwind_head(head, at, (unsigned long)s->ctl->unwind_personality);
+	if (st_mem_write(s->proc, at, head, sizeof(head)))
+		return st_session_fail(s, -EFAULT, "memory for stubs can't be written");
+#else
+	(void)s;
+	(void)at;
+#endif
+	return 0;
+}
+
 static int new_islands(struct st_session *s, struct fresh *f, size_t n)
 {
 	struct st_remote *r = NULL;
@@ -213,13 +229,16 @@ missing:
 
 		if (is_room(s, f, n, i, &end))
 			continue;
-		size = (end - i) * ST_STUB_MAX / 2 + ST_STUB_MAX;
+		size = ST_ISLAND_HEAD + (end - i) * ST_STUB_MAX / 2 + ST_STUB_MAX;
 		size = (size + ISLAND_MIN - 1) & ~(ISLAND_MIN - 1);
 		ret = st_remote_area(r, size, lo, f[end - 1].plan.addr, st_arch_reach(f[i].plan.isa), PROT_READ | PROT_EXEC, &at,
 				     s->err);
-		if (!ret && st_session_add_region(s, ST_REGION_ISLAND, at, size) < 0) {
-			st_remote_munmap(r, at, size);
-			ret = -ENOSPC;
+		if (!ret) {
+			ret = write_head(s, at);
+			if (!ret && st_session_add_region(s, ST_REGION_ISLAND, at, size) < 0)
+				ret = -ENOSPC;
+			if (ret)
+				st_remote_munmap(r, at, size);
 		}
 		if (ret == -ENOMEM)	/* no room near these: they are refused one by one */
 			ret = 0;

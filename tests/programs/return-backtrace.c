@@ -72,8 +72,10 @@ static void report(const char *what)
 	printf("%s: %ld of dive, %ld of begin\n", what, within((void *)dive), within((void *)begin));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	(void)argv;
+	return_wait(argc);
 	signal(SIGUSR1, on_signal);
 	for (int depth = 0; depth < 40; depth += 13) {
 		begin(depth, by_backtrace);

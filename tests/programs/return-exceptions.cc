@@ -65,8 +65,9 @@ KEEP long nothrow_inside(int kind)
 	}
 }
 
-int main()
+int main(int argc, char **)
 {
+	return_wait(argc);
 	for (int kind = 0; kind < 1000; kind++) {
 		try {
 			sum += (unsigned long)translator(kind);

@@ -56,12 +56,14 @@ KEEP void *spins(void *arg)
 	return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	unsigned long sum = 0;
 	pthread_t t;
 	void *got;
 
+	(void)argv;
+	return_wait(argc);
 	pthread_barrier_init(&ready, NULL, 2);
 	for (long n = 0; n < 300; n++) {
 		pthread_create(&t, NULL, ends, (void *)n);
