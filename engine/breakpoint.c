@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 #include <engine/breakpoint.h>
@@ -16,30 +17,58 @@
 #include <engine/record.h>
 #include <engine/syscall.h>
 
-static const struct st_change *volatile batch;
-static volatile size_t batch_size;
+/*
+ * The batch, as the handler sees it. A thread may have come into the handler and not run on since long ago, so nobody waits for
+ * readers and nothing they may look at is freed: the writer has a copy, a larger one is a new one. @batch_round is odd while the batch
+ * counts; who finds another value after the look than before has seen nothing.
+ */
+struct batch {
+	size_t room, n;
+	struct st_change edit[];
+};
+static struct batch *batch;
+static unsigned long batch_round;
 static struct sigaction next_handler;
 
-void st_breakpoint_batch(const struct st_change *edit, size_t n)
+int st_breakpoint_batch(const struct st_change *edit, size_t n)
 {
-	batch_size = n;
-	__atomic_store_n(&batch, edit, __ATOMIC_RELEASE);
+	struct batch *b = batch;
+
+	if (!b || b->room < n) {
+		size_t room = 2 * n + 64;
+
+		b = malloc(sizeof(*b) + room * sizeof(b->edit[0]));
+		if (!b)
+			return -ENOMEM;
+		b->room = room;
+	}
+	memcpy(b->edit, edit, n * sizeof(*edit));
+	b->n = n;
+	__atomic_store_n(&batch, b, __ATOMIC_RELEASE);
+	__atomic_store_n(&batch_round, batch_round + 1, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
-static const struct st_change *in_batch(unsigned long addr)
+void st_breakpoint_batch_end(void)
 {
-	const struct st_change *edit = batch;
-	size_t lo = 0, hi = edit ? batch_size : 0;
+	__atomic_store_n(&batch_round, batch_round + 1, __ATOMIC_SEQ_CST);
+}
+
+/* Where a thread goes on that met a breakpoint of the batch there; 0: it has none there. */
+static unsigned long in_batch(unsigned long addr)
+{
+	const struct batch *b = __atomic_load_n(&batch, __ATOMIC_ACQUIRE);
+	size_t lo = 0, n = b->n, hi = n;
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
 
-		if (edit[mid].addr < addr)
+		if (b->edit[mid].addr < addr)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < batch_size && edit && edit[lo].addr == addr ? &edit[lo] : NULL;
+	return lo < n && b->edit[lo].addr == addr ? b->edit[lo].resume : 0;
 }
 
 #if defined(__x86_64__)
@@ -105,18 +134,32 @@ static bool is_over(unsigned long addr)
 
 #endif
 
+/*
+ * Where a thread goes on that met a breakpoint at @addr; 0: it is not ours. It may have met it in a batch that has ended since; so
+ * nothing counts but what stands there now, and that only if no batch began or ended during the look. What stands there may be a
+ * jump: then the record's breakpoint would lead back to behind one instruction, into the middle of it.
+ */
+static unsigned long go_on(unsigned long addr)
+{
+	unsigned long before, to;
+
+	do {
+		before = __atomic_load_n(&batch_round, __ATOMIC_SEQ_CST);
+		to = before & 1 ? in_batch(addr) : 0;
+		if (!to)
+			to = is_over(addr) ? addr : st_record_breakpoint(addr);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	} while (__atomic_load_n(&batch_round, __ATOMIC_SEQ_CST) != before);
+	return to;
+}
+
 static void on_breakpoint(int sig, siginfo_t *info, void *context)
 {
-	unsigned long addr = trap_address(context);
+	unsigned long to = info->si_code == TRAP_CODE ? go_on(trap_address(context)) : 0;
 
-	if (info->si_code == TRAP_CODE) {
-		const struct st_change *e = in_batch(addr);
-		unsigned long to = e ? e->resume : st_record_breakpoint(addr);
-
-		if (to || is_over(addr)) {
-			go_on_at(context, to ?: addr);
-			return;
-		}
+	if (to) {
+		go_on_at(context, to);
+		return;
 	}
 	if (next_handler.sa_flags & SA_SIGINFO) {
 		next_handler.sa_sigaction(sig, info, context);
@@ -175,7 +218,8 @@ const char *st_breakpoint_own_code(unsigned long func, size_t size)
 	/* What the kernel has for SIGTRAP; the C library's sigaction() keeps sa_restorer to itself. */
 	struct { void *handler; unsigned long flags; void *restorer; unsigned long mask[2]; } sa = { 0 };
 
-	if (((unsigned long)on_breakpoint & ~1ul) - func < size || ((unsigned long)in_batch & ~1ul) - func < size)
+	if (((unsigned long)on_breakpoint & ~1ul) - func < size || ((unsigned long)go_on & ~1ul) - func < size ||
+	    ((unsigned long)in_batch & ~1ul) - func < size)
 		return "it is part of Sidetrack itself";
 	if (!st_syscall4(__NR_rt_sigaction, SIGTRAP, 0, &sa, 8) && sa.restorer &&
 	    ((unsigned long)sa.restorer & ~1ul) - func < size)

@@ -21,8 +21,9 @@ int st_breakpoint_own(void);
  */
 int st_breakpoint_allowed(const char **why);
 
-/* The changes that are being written, sorted by address; NULL: none. Never freed while it may be looked at: they are the caller's. */
-void st_breakpoint_batch(const struct st_change *edit, size_t n);
+/* The changes that are being written, sorted by address, until the end: who meets a breakpoint there goes on at its @resume. -ENOMEM or 0. */
+int st_breakpoint_batch(const struct st_change *edit, size_t n);
+void st_breakpoint_batch_end(void);
 
 /* Would a breakpoint in this function be met on the way out of a breakpoint? Then the reason, else NULL. */
 const char *st_breakpoint_own_code(unsigned long func, size_t size);

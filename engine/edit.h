@@ -36,7 +36,7 @@ struct st_change {
  * @why: set to a reason on failure; static storage
  *
  * All or nothing. Each site must hold its old bytes (-EBADF if not: someone else changed it).
- * Return: 0, -EBADF, -EPERM when text can't be written, -EBUSY when a thread could not be stopped or brought out.
+ * Return: 0, -EBADF, -ENOMEM, -EPERM when text can't be written, -EBUSY when a thread could not be stopped or brought out.
  * Context: one caller at a time; not from a hook or signal handler; the objects must not be unmapped meanwhile.
  */
 int st_text_edit(const struct st_change *edit, size_t n, const char **why) __attribute__((visibility("hidden")));

@@ -184,7 +184,7 @@ static int add_want(struct state *s, const struct st_function *fn, size_t offset
 		.by_ip = by_ip,
 		.place = {
 			.func = fn->addr, .offset = offset, .size = fn->size, .room = fn->room, .isa = fn->isa,
-			.entered = fn->entered, .strict = fn->strict,
+			.entered = fn->entered, .strict = fn->strict, .part = fn->part,
 		},
 	};
 	return 1;
@@ -682,6 +682,8 @@ static const char *no_return(const struct want *w)
 
 	if (w->place.offset)
 		return "returns belong to a function's entry";
+	if (w->place.part)
+		return "it is a part of a function, and is not called";
 	for (const struct st_object *o = objects; o && !why; o = o->next) {
 		if (w->place.func < o->start || w->place.func >= o->end)
 			continue;

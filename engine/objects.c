@@ -112,6 +112,14 @@ static enum st_isa isa_of(unsigned long value)
 #endif
 }
 
+/* A piece of a function that the compiler has put elsewhere: it is jumped to, not called. */
+static bool is_part(const char *name)
+{
+	const char *cold = strstr(name, ".cold");
+
+	return cold && (!cold[5] || cold[5] == '.');
+}
+
 /* Appends the functions of one symbol table. The names are offsets into o->strings, which gets the string table. */
 static void add_symbols(struct st_object *o, const struct image *f, const ElfW(Shdr) *table)
 {
@@ -149,6 +157,7 @@ static void add_symbols(struct st_object *o, const struct image *f, const ElfW(S
 		fn->entered = false;
 		fn->size = sym[i].st_size;
 		fn->name = o->strings + sym[i].st_name;
+		fn->part = is_part(fn->name);
 		o->count++;
 	}
 }

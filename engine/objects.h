@@ -14,6 +14,7 @@
  * @room: bytes up to the next function or the end of the section
  * @isa: of its code
  * @entered: a branch from another function leads into the bytes that hooking it would displace
+ * @part: it is no function, but a part of one that the compiler put elsewhere (see ST_PLAN_PART)
  * @strict: its object has exception tables: control may come to any of its instructions (see ST_PLAN_STRICT)
  * @name: as in the symbol table, NULL if it only has a record in __patchable_function_entries
  */
@@ -24,6 +25,7 @@ struct st_function {
 	enum st_isa isa;
 	bool entered;
 	bool strict;
+	bool part;
 	const char *name;
 };
 

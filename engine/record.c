@@ -6,6 +6,23 @@
  * Two sites never overlap. A jump displaces several instructions on x86-64 and Thumb; a site that starts in one of the
  * others makes it a breakpoint, which displaces one. The jump's stub stays good for the threads in it: it goes on behind all
  * that the jump displaced. For the same reason no jump may come to cover a place where a stub, once used, goes on.
+ *
+ * That this is enough. A stub leads back to one place, behind what its form displaced (also the return address that a moved call
+ * leaves there); a thread may be in it, asleep in a hook or about to leave, for as long as the process lives, and which thread is, nobody
+ * can see. So a form counts as used before anything can lead into its stub or its moved instructions, and for ever:
+ *	- chosen for a site that goes on (st_record_choose): before site.resume, by which those in the site's other stub leave, points
+ *	  to its moved instructions, and before a batch of changes is begun, which may send threads there and fail afterwards;
+ *	- in place of a jump (st_record_edit_to_trap): likewise.
+ * A jump is only chosen where no used form, nor the site's own breakpoint, goes on strictly inside of what it displaces (crowded()). All
+ * lists of hooks are as they will be before the first form of a batch is chosen, so it does not matter in which order those of one
+ * batch are looked at: of two that overlap the first is a breakpoint. A batch has sites that go on, or that go off, or jumps that
+ * become breakpoints, never two of these, and the last is written before the sites go on that it makes room for.
+ * Who goes back to behind one instruction of what was a jump must find the old bytes there. While a jump becomes a breakpoint,
+ * threads that meet it are sent through the jump's stub; site.resume changes after the last byte; and a breakpoint of the record's
+ * counts only while it stands in the code and no batch is under way or has ended during the look (breakpoint.c), or with the other
+ * threads stopped. From a breakpoint a site never becomes a jump again, unless control does not come back from it.
+ * Who is in the displaced bytes themselves is seen when the threads are stopped: by its pc, and by what its stacks hold (park.c). Return
+ * addresses that are kept elsewhere (return.c) never lie there: no jump displaces a call but as its last instruction.
  */
 #include <errno.h>
 #include <link.h>
@@ -63,7 +80,7 @@ static struct st_record *find(const struct st_place *p)
 	struct st_record *r;
 
 	for_range(r, at, at + (p->offset ? 1 : PAD_MAX))
-		if (p->offset || (!r->form.plan.inside && r->site.func == p->func))
+		if (r->addr == at || (!r->place.offset && r->place.func == p->func))
 			return r;
 	return NULL;
 }
@@ -77,7 +94,7 @@ unsigned long st_record_breakpoint(unsigned long addr)
 		if (r->addr != addr || !__atomic_load_n(&r->end, __ATOMIC_RELAXED))
 			continue;
 		trap = __atomic_load_n(&r->trap, __ATOMIC_ACQUIRE);
-		return trap ? trap->stub : 0;
+		return trap && __atomic_load_n(&trap->used, __ATOMIC_ACQUIRE) ? trap->stub : 0;
 	}
 	return 0;
 }
@@ -205,10 +222,14 @@ static int plan(struct st_plan *plan, const struct st_place *p, unsigned int fla
 	}
 	if (p->strict && p->offset)
 		flags |= ST_PLAN_STRICT;
+	if (p->part)
+		flags |= ST_PLAN_STRICT | ST_PLAN_PART;
 	if (p->any)
 		flags |= ST_PLAN_ANY;
 	ret = st_arch_plan_at(plan, copy ?: (const uint8_t *)p->func, p->func, p->size, p->room, p->offset, flags, p->isa);
 	free(copy);
+	/* What is jumped to is no entry: below the stack pointer there may be something. */
+	plan->inside |= p->part;
 	return ret;
 }
 
@@ -434,6 +455,7 @@ int st_record_choose(struct st_record *r, const char **why)
 	if (trapped && st_record_need_trap(r, why))
 		return -ENOTSUP;
 	r->trapped = trapped;
+	__atomic_store_n(&st_record_form(r)->used, true, __ATOMIC_RELEASE);
 	/* Whoever is still in the other stub may go on by either. */
 	__atomic_store_n(&r->site.resume, st_record_form(r)->resume, __ATOMIC_RELEASE);
 	return 0;
@@ -463,14 +485,11 @@ void st_record_switched(struct st_record *r, bool on)
 	traps += r->trapped && on;
 	traps -= r->trapped && !on;
 	r->on = on;
-	if (on)
-		st_record_form(r)->used = true;
 }
 
 void st_record_switched_to_trap(struct st_record *r)
 {
 	r->trapped = true;
-	r->trap->used = true;
 	traps++;
 	__atomic_store_n(&r->site.resume, r->trap->resume, __ATOMIC_RELEASE);
 }
@@ -512,5 +531,6 @@ struct st_change st_record_edit_to_trap(struct st_record *r)
 	memcpy(e.old, r->form.jump, e.len);
 	memcpy(e.new, r->form.plan.orig, e.len);
 	memcpy(e.new, r->trap->jump, r->trap->plan.jump);
+	__atomic_store_n(&r->trap->used, true, __ATOMIC_RELEASE);
 	return e;
 }

@@ -20,7 +20,7 @@
 
 /**
  * struct st_place - where a site is wanted
- * @func, @size, @room, @isa, @entered, @strict: the function, as struct st_function has it
+ * @func, @size, @room, @isa, @entered, @strict, @part: the function, as struct st_function has it
  * @offset: of the instruction; 0: the function's entry
  * @any: a breakpoint will do where no jump is safe
  */
@@ -28,10 +28,10 @@ struct st_place {
 	unsigned long func;
 	size_t size, room, offset;
 	enum st_isa isa;
-	bool entered, strict, any;
+	bool entered, strict, part, any;
 };
 
-/* One way in which a site can be hooked. @stub is 0 until st_record_finish(). @used: it was once, threads may be in its stub. */
+/* One way in which a site can be hooked. @stub is 0 until st_record_finish(). @used: it was once, or nearly: threads may be in its stub. */
 struct st_form {
 	struct st_plan plan;
 	unsigned long stub;		/* as a jump has it: with Thumb bit */

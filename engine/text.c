@@ -96,9 +96,10 @@ static int write_live(const struct st_change *edit, size_t n)
 {
 	int ret = st_breakpoint_own();
 
+	if (!ret)
+		ret = st_breakpoint_batch(edit, n);
 	if (ret)
 		return ret;
-	st_breakpoint_batch(edit, n);
 	st_text_sync();
 	for (int part = 0; part < 3 && !ret; part++) {
 		ret = write_part(edit, n, part);
@@ -106,11 +107,8 @@ static int write_live(const struct st_change *edit, size_t n)
 			write_part(edit, n, 4);
 		st_text_sync();
 	}
-	/*
-	 * Who hit a breakpoint may not have come to the handler yet; it finds the batch gone and the byte changed, and
-	 * goes back. The edits themselves belong to the caller.
-	 */
-	st_breakpoint_batch(NULL, 0);
+	/* Who hit a breakpoint may not have come to the handler yet; it finds the batch gone and the byte changed, and goes back. */
+	st_breakpoint_batch_end();
 	return ret;
 }
 
@@ -261,7 +259,7 @@ int st_text_edit(const struct st_change *edit, size_t n, const char **why)
 	}
 	ret = live && may_be_live() ? write_live(edit, n) : edit_stopped(edit, n);
 	if (ret)
-		*why = ret == -EBUSY ? "a thread could not be stopped, or stays in the bytes that would change" :
+		*why = ret == -ENOMEM ? "out of memory" : ret == -EBUSY ? "a thread could not be stopped, or stays in the bytes that would change" :
 				       "the program's code can't be written";
 	close_text(edit, n);
 	return ret;

@@ -657,7 +657,7 @@ static void forks(void)
 /* ---- every signal blocked ---- */
 
 static volatile bool stop_blocked;
-static long blocked_calls, blocked_wrong;
+static volatile long blocked_calls, blocked_wrong;
 
 static void *run_blocked(void *arg)
 {
@@ -697,6 +697,8 @@ static void blocked(void)
 		again = ret;
 		printf("a thread blocks every signal: %s, %.1f s\n", ret ? st_hook_reason(&h) : "unhooked", check_now() - start);
 	}
+	while (!blocked_calls)
+		usleep(1000);
 	stop_blocked = true;
 	pthread_join(t, NULL);
 	check(blocked_calls && !blocked_wrong, "%ld wrong values", blocked_wrong);
@@ -716,20 +718,45 @@ static void on_trap(int sig)
 
 static volatile bool stop_toggling;
 
+/* Both sides are to come to something, on a machine that is busy too: at least so many rounds, at least so long. */
+#define ROUNDS 3
+#define PATIENCE 40.0
+
+static volatile long toggle_rounds;
+
+static bool go_on(double start, double least, long rounds)
+{
+	double passed = check_now() - start;
+
+	return passed < least || (passed < PATIENCE && (toggle_rounds < ROUNDS || rounds < ROUNDS));
+}
+
+/* Busy is what threads that are not run in time make it. */
+static bool toggle_once(const void *one, const void *two)
+{
+	struct st_hook h = hook_of(count_hit, 0);
+	int ret, sites = two ? 2 : 1;
+
+	st_hook_filter_ip(&h, one);
+	if (two)
+		st_hook_filter_ip(&h, two);
+	do
+		ret = st_hook_register(&h);
+	while (ret == -EBUSY && !stop_toggling);
+	if (ret == -EBUSY || !check(ret == sites, "toggling: register: %d: %s", ret, st_hook_reason(&h)))
+		return false;
+	while ((ret = st_hook_unregister(&h)) == -EBUSY)
+		;
+	toggle_rounds++;
+	return check(!ret, "toggling: unregister: %d: %s", ret, st_hook_reason(&h));
+}
+
 static void *toggle(void *arg)
 {
-	long n = 0;
-
 	(void)arg;
-	while (!stop_toggling) {
-		struct st_hook h = hook_of(count_hit, 0);
-
-		if (st_hook_filter_ip(&h, fn_nops) || st_hook_filter_ip(&h, fn_moved) || st_hook_register(&h) != 2 ||
-		    st_hook_unregister(&h))
-			return (void *)-1l;
-		n++;
-	}
-	return (void *)n;
+	while (!stop_toggling && toggle_once(fn_nops, fn_moved))
+		;
+	return NULL;
 }
 
 static void trap(void)
@@ -745,8 +772,8 @@ static void sigtrap(void)
 {
 	struct sigaction sa = { .sa_handler = on_trap };
 	struct st_hook h = hook_of(count_hit, 0);
-	long wrong = 0;
-	void *toggled;
+	long wrong = 0, rounds = 0;
+	double start;
 	pthread_t t;
 
 	/* installed after ours, if ours is there; then ours again, around it */
@@ -762,17 +789,18 @@ static void sigtrap(void)
 	check(traps == 4, "%d traps", (int)traps);
 	off(&h);
 	stop_toggling = false;
+	toggle_rounds = 0;
 	pthread_create(&t, NULL, toggle, NULL);
-	for (double end = check_now() + 0.5; check_now() < end;) {
+	for (start = check_now(); go_on(start, 0.5, rounds); rounds++) {
 		for (long i = 0; i < 100; i++)
 			wrong += fn_nops(i, 1) != i * 3 + 1 || fn_moved(i, 1) != i * 5 - 1;
 		trap();
 		traps--;
 	}
 	stop_toggling = true;
-	pthread_join(t, &toggled);
+	pthread_join(t, NULL);
 	check(!wrong && traps == 4, "%ld wrong values, %d traps", wrong, (int)traps);
-	check((long)toggled > 0, "toggled %ld times", (long)toggled);
+	check(toggle_rounds > 0 && rounds > 0, "toggled %ld times, %ld rounds", toggle_rounds, rounds);
 	signal(SIGTRAP, SIG_DFL);
 	on(&h, fn_nops);
 	check(fn_nops(1, 2) == 5, "value");
@@ -805,24 +833,16 @@ static void call_live(int sig)
 
 static void *toggle_live(void *arg)
 {
-	long n = 0;
-
 	(void)arg;
-	while (!stop_toggling) {
-		struct st_hook h = hook_of(count_hit, 0);
-
-		if (st_hook_filter_ip(&h, (void *)fn_live) || st_hook_register(&h) != 1)
-			return (void *)-1l;
-		off(&h);
-		n++;
-	}
-	return (void *)n;
+	while (!stop_toggling && toggle_once((void *)fn_live, NULL))
+		;
+	return NULL;
 }
 
 static void masked(void)
 {
 	struct sigaction sa = { .sa_handler = call_live };
-	void *toggled;
+	double start;
 	pthread_t t;
 
 	/* Half of the time the program has no such handler. */
@@ -832,14 +852,15 @@ static void masked(void)
 		sigaction(SIGUSR1, &sa, NULL);
 		live_wrong = live_calls = 0;
 		stop_toggling = false;
+		toggle_rounds = 0;
 		pthread_create(&t, NULL, toggle_live, NULL);
-		for (double end = check_now() + 0.7; check_now() < end;)
+		for (start = check_now(); go_on(start, 0.7, live_calls);)
 			raise(SIGUSR1);
 		stop_toggling = true;
-		pthread_join(t, &toggled);
-		check(live_calls && !live_wrong, "%d wrong values", (int)live_wrong);
-		check((long)toggled > 0, "toggled %ld times", (long)toggled);
-		printf("a handler that blocks %s: toggled %ld times\n", how ? "every signal" : "nothing else", (long)toggled);
+		pthread_join(t, NULL);
+		check(live_calls && !live_wrong, "%d calls, %d wrong values", (int)live_calls, (int)live_wrong);
+		check(toggle_rounds > 0, "toggled %ld times", toggle_rounds);
+		printf("a handler that blocks %s: toggled %ld times\n", how ? "every signal" : "nothing else", toggle_rounds);
 	}
 	signal(SIGUSR1, SIG_DFL);
 }

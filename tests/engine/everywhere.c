@@ -140,7 +140,8 @@ static void take(const struct everywhere *list, bool callable)
 			t->good[i] = list->fn(args[i][0], args[i][1]);
 		t->bytes = malloc(t->fn->size);
 		memcpy(t->bytes, (void *)t->fn->addr, t->fn->size);
-		t->place = calloc(t->fn->size + 1, sizeof(*t->place));
+		t->place = mmap(NULL, (t->fn->size + 1) * sizeof(*t->place), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				-1, 0);
 	}
 }
 
@@ -378,6 +379,7 @@ static void all_at_once(struct st_probe **list, const char *how)
 /* ---- with threads and signals ---- */
 
 static volatile int finish;
+static bool few;
 static unsigned long turns, handled;
 
 static void on_signal(int sig)
@@ -412,15 +414,15 @@ static void *storm(void *arg)
 		size_t n = list_of(list), from, some;
 		int ret;
 
-		/* All of them, or a part. */
-		from = rounds % 3 ? check_random(&seed) % n : 0;
-		some = rounds % 3 ? 1 + check_random(&seed) % (n - from) : n;
+		/* All of them, or a part, or one: most neighbours are jumps, then. */
+		from = few || rounds % 3 ? check_random(&seed) % n : 0;
+		some = few ? 1 : rounds % 3 ? 1 + check_random(&seed) % (n - from) : n;
 		ret = st_probes_register(list + from, some);
 		if (ret == -EBUSY)
 			continue;
 		if (!check(!ret, "storm: register: %d: %s", ret, why(list + from, some)))
 			break;
-		usleep(1000);
+		usleep(few ? 100 : 1000);
 		while ((ret = st_probes_unregister(list + from, some)) == -EBUSY)
 			;
 		check(!ret, "storm: unregister: %d: %s", ret, why(list + from, some));
@@ -455,12 +457,32 @@ static void with_threads(struct st_probe **list, double seconds)
 	run_all("after the storm");
 }
 
+/*
+ * The same where nothing was hooked before: a site that once had a breakpoint, or neighbours that had, is never a jump again, and after
+ * one_at_a_time() most are so. And one at a time, not to make all of them breakpoints again. This process is from before it, and learns from it what is refused.
+ */
+static void with_threads_first(struct st_probe **list, double seconds, const int *go)
+{
+	char c;
+
+	close(go[1]);
+	check_failed = 0;
+	if (read(go[0], &c, 1) != 1)
+		_exit(1);
+	few = true;
+	with_threads(list, seconds);
+	fflush(stdout);
+	_exit(check_failed != 0);
+}
+
 int main(int argc, char **argv)
 {
 	double seconds = (double)check_option(argc, argv, "--seconds", 2, 60);
 	struct st_probe **list;
+	int go[2], status = 0;
 	const char *file = NULL;
 	size_t most = 0;
+	pid_t first = 0;
 
 	base = address_of((void *)everywhere_next) - TEXT_MAX / 2;
 	for (int i = 1; i < argc; i++) {
@@ -478,14 +500,19 @@ int main(int argc, char **argv)
 	have_truth = find_truth(file);
 	if (!have_truth)
 		check_skip("how often instructions run: not run by everywhere.sh");
-	for (unsigned int i = 0; i < count; i++) {
-		one_at_a_time(&targets[i]);
+	for (unsigned int i = 0; i < count; i++)
 		most += targets[i].fn->size;
-	}
+	list = calloc(most + 1, sizeof(*list));
+	fflush(stdout);
+	if (check(!pipe(go), "pipe") && !(first = fork()))
+		with_threads_first(list, seconds, go);
+	for (unsigned int i = 0; i < count; i++)
+		one_at_a_time(&targets[i]);
 	printf("one at a time: %lu places in %u functions: %lu nop, %lu move, %lu breakpoint; %lu that run can't be probed\n", places,
 	       count, kinds[0], kinds[1], kinds[2], refused);
 	check(places > 500 && refused * 6 <= places, "%lu places, %lu that run are refused", places, refused);
-	list = calloc(most + 1, sizeof(*list));
+	check(first > 0 && write(go[1], "", 1) == 1 && waitpid(first, &status, 0) == first && !status,
+	      "the storm that came first ended with %#x", status);
 	all_at_once(list, "all at once");
 	all_at_once(list, "all at once, again");
 	with_threads(list, seconds);

@@ -3,8 +3,8 @@
 # What runs at every hit, as the compiler made it: no vector register where none is saved, nothing from libc, and on the
 # straight way through a hit no locked instruction, no system call and no call but the known ones.
 #
-#	hotpath.sh ARCH OBJDUMP ENGINE-HOT.a [AGENT.so]
-arch=$1 objdump=$2 engine=$3 agent=$4
+#	hotpath.sh ARCH OBJDUMP ENGINE-HOT.a ENGINE-PROBE.a [AGENT.so]
+arch=$1 objdump=$2 engine=$3 probe=$4 agent=$5
 passed=0 failed=0
 
 ok() {	# ok WHAT OFFENDERS
@@ -56,7 +56,7 @@ vectors() {	# in functions that are not there to save them
 }
 
 hot() {		# of the straight way through a hit
-	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_enter|st_return_run)$/ && $2 ~ re'
+	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_enter|st_return_run|st_probe_hit|st_return_probe_hit)$/ && $2 ~ re'
 }
 
 first_way() {	# from st_entry, and from st_return, to the first return
@@ -66,6 +66,12 @@ first_way() {	# from st_entry, and from st_return, to the first return
 
 code=$("$objdump" -d --no-show-raw-insn "$engine" | lines)
 [ -n "$code" ] || { echo "no code in $engine"; exit 1; }
+# Taking an instance is what a return probe's hit needs a locked instruction for; a probe's needs none.
+probe_code=$("$objdump" -d --no-show-raw-insn "$probe" | lines)
+for f in st_probe_hit st_return_probe_begin st_return_probe_end st_return_probe_hit; do
+	echo "$probe_code" | grep -q "^$f	" && found= || found="no $f in $probe"
+	ok "functions" "$found"
+done
 for f in st_entry st_dispatch st_dispatch_general st_dispatch_vector st_thread_find st_return st_return_enter st_return_run; do
 	echo "$code" | grep -q "^$f	" && found= || found="no $f in $engine"
 	ok "functions" "$found"
@@ -86,12 +92,12 @@ ok "the test" "$bad"
 [ -z "$3" ] || [ -n "$(printf 'st_entry\t %s\n' "$3" | first_way)" ] && bad= || bad="finds no popf"
 ok "the test" "$bad"
 
-ok "vector registers in the engine's hot part" "$(echo "$code" | vectors)"
-ok "not on the straight way through a hit" "$(echo "$code" | hot)"
+ok "vector registers in the engine's hot part" "$(printf '%s\n%s\n' "$code" "$probe_code" | vectors)"
+ok "not on the straight way through a hit" "$(printf '%s\n%s\n' "$code" "$probe_code" | hot)"
 ok "too slow for the usual way out" "$(echo "$code" | first_way)"
 
 # Symbols that no member of the archive defines.
-symbols=$("$objdump" -t "$engine")
+symbols=$("$objdump" -t "$engine"; "$objdump" -t "$probe")
 ok "symbols from outside" "$(echo "$symbols" | awk '
 	/\*UND\*/ { undefined[$NF] = 1; next }
 	NF >= 4 && $1 ~ /^[0-9a-f]+$/ { defined[$NF] = 1 }

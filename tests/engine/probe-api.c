@@ -385,6 +385,64 @@ static void neighbours(void)
 
 /* ---- misses ---- */
 
+#if defined(__x86_64__) || defined(__thumb__)
+/* Instructions of two bytes: a jump displaces three of them on x86-64, two on Thumb. */
+#if defined(__x86_64__)
+#define SHORT(name) ".balign 16\n\t.type " name ", %function\n" name ": mov %edi, %eax\n\tinc %eax\n\tinc %eax\n\tinc %eax\n\t" \
+	"inc %eax\n\tinc %eax\n\tinc %eax\n\tret\n\t.size " name ", . - " name "\n\t"
+#else
+#define SHORT(name) ".balign 4\n\t.thumb_func\n\t.type " name ", %function\n" name ": adds r0, #1\n\tadds r0, #1\n\tadds r0, #1\n\t" \
+	"adds r0, #1\n\tadds r0, #1\n\tadds r0, #1\n\tbx lr\n\t.size " name ", . - " name "\n\t"
+#endif
+__asm__(".text\n\t" SHORT("pa_short_one") SHORT("pa_short_two") SHORT("pa_short_three"));
+extern long pa_short_one(long n), pa_short_two(long n), pa_short_three(long n);
+
+static void is_kind(long (*fn)(long), size_t offset, const char *kind)
+{
+	struct st_probe p = { .size = sizeof(p), .addr = (void *)fn, .offset = offset, .handler = count };
+
+	if (!on(&p))
+		return;
+	hits = 0;
+	check(!strcmp(st_probe_kind(&p), kind), "at +%zu there is a %s, not a %s", offset, st_probe_kind(&p), kind);
+	check(fn(1) == 7 && hits == 1, "the probe at +%zu: %lu hits", offset, hits);
+	off(&p);
+}
+
+/* No jump comes to cover a place where a stub that was used goes on: a thread may still be in it. */
+static void never_again(void)
+{
+	struct st_probe first = { .size = sizeof(first), .addr = (void *)pa_short_two, .handler = count };
+	struct st_probe second = { .size = sizeof(second), .addr = (void *)pa_short_two, .offset = 2, .handler = count };
+	struct st_probe inner = { .size = sizeof(inner), .addr = (void *)pa_short_three, .offset = 2, .handler = count };
+	struct st_probe next = { .size = sizeof(next), .addr = (void *)pa_short_three, .offset = 4, .handler = count };
+
+	is_kind(pa_short_one, 0, "move");
+	is_kind(pa_short_one, 0, "move");
+	/* The site's own breakpoint goes on in what its jump would displace. */
+	if (!on(&first) || !on(&second))
+		return;
+	hits = 0;
+	check(pa_short_two(1) == 7 && hits == 2, "%lu hits", hits);
+	off(&first);
+	off(&second);
+	is_kind(pa_short_two, 0, "breakpoint");
+	/* The breakpoint of a site behind it: on Thumb it goes on at the end of what the jump displaces. */
+	if (!on(&next) || !on(&inner))
+		return;
+	hits = 0;
+	check(pa_short_three(1) == 7 && hits == 2, "%lu hits", hits);
+	off(&inner);
+	off(&next);
+	is_kind(pa_short_three, 0, sizeof(long) == 8 ? "breakpoint" : "move");
+}
+#else
+static void never_again(void)
+{
+	check_skip("jumps that displace several instructions: there are none here");
+}
+#endif
+
 static void call_probed(struct st_probe *p, struct st_regs *regs)
 {
 	(void)p;
@@ -872,7 +930,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} parts[] = {
 		{ "errors", errors }, { "registers", registers }, { "switching", switching }, { "arrays", arrays },
-		{ "neighbours", neighbours }, { "misses", misses }, { "deadlock", deadlock }, { "sigtrap", sigtrap },
+		{ "neighbours", neighbours }, { "never again", never_again }, { "misses", misses }, { "deadlock", deadlock }, { "sigtrap", sigtrap },
 		{ "return errors", return_errors }, { "returning", returning }, { "left", left }, { "pending", pending },
 		{ "threads", threads }, { "forks", forks }, { "unloading", unloading },
 	};
