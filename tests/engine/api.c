@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <sidetrack/hook.h>
+#include <engine/hook.h>
 #include "check.h"
 
 #if defined(__x86_64__)
@@ -66,8 +67,14 @@ __attribute__((noipa)) static long deeper(long (*fn)(long, long), long a, long b
 	return value + room[0] - 1;
 }
 
+/*
+ * On T32 data may look like a branch into any function (st_arch_sweep), which then takes a breakpoint: that is not what is tested here.
+ */
 static struct st_hook hook_of(hook_fn fn, unsigned int flags)
 {
+#if defined(__thumb__)
+	flags |= ST_HOOK_BREAKPOINT;
+#endif
 	return (struct st_hook){ .size = sizeof(struct st_hook), .func = fn, .flags = flags };
 }
 
