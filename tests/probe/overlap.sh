@@ -28,9 +28,11 @@ while [ $i -lt $rounds ] && kill -0 $TARGET 2>/dev/null; do
 	fi
 	# It has ended, or got in behind the detach.
 	sleep 0.1
-	kill -INT $tool 2>/dev/null
+	# The shell has it ignore SIGINT, until it has begun to wait for it: again until it ends.
+	(while kill -INT $tool; do sleep 0.2; done) 2>/dev/null &
 	wait $tool
 	status=$?
+	wait $!
 	case $status in
 	0 | 1 | 3) passed=$((passed + 1)) ;;
 	*)
