@@ -28,7 +28,8 @@ while [ $i -lt $rounds ] && kill -0 $TARGET 2>/dev/null; do
 	fi
 	# It has ended, or got in behind the detach.
 	sleep 0.1
-	# The shell has it ignore SIGINT, until it has begun to wait for it: again until it ends.
+	# Once it is the tool it ignores SIGINT, by the shell's will, until it has begun to wait for it: again until it ends.
+	until grep -q sidetrack /proc/$tool/comm 2>/dev/null || [ ! -e /proc/$tool ]; do sleep 0.05; done
 	(while kill -INT $tool; do sleep 0.2; done) 2>/dev/null &
 	wait $tool
 	status=$?
