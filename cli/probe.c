@@ -67,6 +67,7 @@ struct run {
 	unsigned int nspecs;
 	uint64_t limit;			/* 0: none */
 	uint64_t printed;
+	bool enough;			/* was printed */
 	bool behind;			/* there are more hits than were printed this time */
 	uint64_t lost, missed;
 	bool counts;
@@ -150,6 +151,39 @@ static int open_target(struct run *r, int pid)
 	return CLI_DONE;
 }
 
+/* Print what there is, or a batch of it. Returns false when enough was printed. */
+static bool print_hits(struct run *r, struct st_target *t, bool *any)
+{
+	struct st_probe_hit hit;
+	unsigned int i;
+
+	for (i = 0; i < BATCH && st_target_next(t, &hit); i++) {
+		*any = true;
+		if (cli_json)
+			st_print_json(stdout, &hit);
+		else
+			st_print_text(stdout, &hit);
+		if (++r->printed == r->limit)
+			return false;
+	}
+	r->behind |= i == BATCH;
+	return true;
+}
+
+/* The last hits of a program that has gone. False: enough was printed. */
+static bool drain(struct run *r, struct st_target *t)
+{
+	while (!cli_signal_pending()) {
+		bool more = false;
+
+		if (!print_hits(r, t, &more))
+			return false;
+		if (!more)
+			break;
+	}
+	return true;
+}
+
 /* A program that a followed process has executed, held before its first instruction. */
 static void open_executed(struct run *r, struct st_hold *hold)
 {
@@ -157,9 +191,16 @@ static void open_executed(struct run *r, struct st_hold *hold)
 	int status = CLI_DONE;
 
 	/* The process had another program before. */
-	for (i = 0; i < r->ntargets; i++)
-		if (st_target_pid(r->targets[i]) == hold->pid)
-			close_target(r, i--, &status);
+	for (i = 0; i < r->ntargets; i++) {
+		if (st_target_pid(r->targets[i]) != hold->pid)
+			continue;
+		if (!drain(r, r->targets[i])) {
+			r->enough = true;
+			st_hold_drop(hold);
+			return;
+		}
+		close_target(r, i--, &status);
+	}
 	/* What can't be followed goes on without us. */
 	if (open_target(r, hold->pid) != CLI_DONE)
 		st_hold_drop(hold);
@@ -196,7 +237,7 @@ static bool read_letters(struct run *r)
 		st_target_answer(r->targets[i]);
 		any = true;
 	}
-	while (st_follow_next(&r->executing, &hold)) {
+	while (!r->enough && st_follow_next(&r->executing, &hold)) {
 		set_busy(r, true);
 		open_executed(r, &hold);
 		any = true;
@@ -204,25 +245,6 @@ static bool read_letters(struct run *r)
 	if (any)
 		set_busy(r, false);
 	return any;
-}
-
-/* Print what there is, or a batch of it. Returns false when enough was printed. */
-static bool print_hits(struct run *r, struct st_target *t, bool *any)
-{
-	struct st_probe_hit hit;
-	unsigned int i;
-
-	for (i = 0; i < BATCH && st_target_next(t, &hit); i++) {
-		*any = true;
-		if (cli_json)
-			st_print_json(stdout, &hit);
-		else
-			st_print_text(stdout, &hit);
-		if (++r->printed == r->limit)
-			return false;
-	}
-	r->behind |= i == BATCH;
-	return true;
 }
 
 static bool count_reached(const struct run *r)
@@ -238,20 +260,6 @@ static bool count_reached(const struct run *r)
 			n += st_target_hits(r->targets[j], i);
 	}
 	return n >= r->limit;
-}
-
-/* The last hits of a process that has gone. False: enough was printed. */
-static bool drain(struct run *r, struct st_target *t)
-{
-	while (!cli_signal_pending()) {
-		bool more = false;
-
-		if (!print_hits(r, t, &more))
-			return false;
-		if (!more)
-			break;
-	}
-	return true;
 }
 
 /* A process that has gone, with all its children. False: enough was printed. */
@@ -286,6 +294,8 @@ static int follow(struct run *r)
 	while ((r->ntargets || r->executing.n) && !cli_signal_pending()) {
 		bool any = letters && read_letters(r);
 
+		if (r->enough)
+			return status;
 		r->behind = false;
 		for (i = 0; i < r->ntargets; i++) {
 			/* Asked first: what was recorded before it went is printed. */

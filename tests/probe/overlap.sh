@@ -28,13 +28,12 @@ while [ $i -lt $rounds ] && kill -0 $TARGET 2>/dev/null; do
 	fi
 	# It has ended, or got in behind the detach.
 	sleep 0.1
-	# On a busy machine it may not have come as far as to mind signals.
-	while grep -q '^SigBlk:.*0000$' /proc/$tool/status 2>/dev/null && grep -q '^State:.*[RSD] ' /proc/$tool/status; do
-		sleep 0.1
-	done
-	kill -INT $tool 2>/dev/null
+	# Once it is the tool it ignores SIGINT, by the shell's will, until it has begun to wait for it: again until it ends.
+	until grep -q sidetrack /proc/$tool/comm 2>/dev/null || [ ! -e /proc/$tool ]; do sleep 0.05; done
+	(while kill -INT $tool; do sleep 0.2; done) 2>/dev/null &
 	wait $tool
 	status=$?
+	wait $!
 	case $status in
 	0 | 1 | 3) passed=$((passed + 1)) ;;
 	*)

@@ -53,12 +53,13 @@ done
 # ---- ways to end
 probe "enough hits" 0 -n 2 'p:w family:work n=$arg1:s32' -- "$FAMILY" threads wait
 lines "enough hits" "$T/out" ': w: ' 2
-"$ST" probe 'p:w family:work' -- "$FAMILY" wait wait wait wait >"$T/out" 2>"$T/err" &
+"$ST" probe 'p:w family:work' -- "$FAMILY" threads until "$T/end" >"$T/out" 2>"$T/err" &
 tool=$!
-sleep 0.5
+wait_for grep -q ': w: ' "$T/out" || bad "SIGTERM: there is no hit: $(cat "$T/err")"
 kill -TERM $tool
 wait $tool
 is "SIGTERM: exit status" $? 0
+touch "$T/end"
 
 # ---- what can't be
 probe "no such command" 1 'p main' -- no-such-command
