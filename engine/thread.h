@@ -8,7 +8,15 @@
 #ifndef ST_ENGINE_THREAD_H
 #define ST_ENGINE_THREAD_H
 
+/*
+ * How many slots. Each has a list of pending returns (return.h): in 32 bits all of these together must leave room around the code
+ * that they are linked with, for stubs within reach of a Thumb branch, 16 MiB.
+ */
+#if defined(__arm__)
+#define ST_THREADS_BITS 11
+#else
 #define ST_THREADS_BITS 13
+#endif
 #define ST_THREADS (1 << ST_THREADS_BITS)
 
 /* For entry.S: offsets in struct st_slot, its size as a power of two, the multiplier of the hash. */
