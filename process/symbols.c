@@ -848,9 +848,9 @@ static void load(struct st_object *obj)
 	}
 #if defined(__arm__)
 	/* .ARM.exidx joins functions that unwind alike, and does not tell A32 from Thumb. */
-	if (!r.named && !obj->why && !vdso)
+	if (!r.named && !obj->why && !vdso && !priv->nsym)
 		obj->why = "its symbols were stripped, and the tables of 32-bit ARM do not say where "
-			   "functions begin: only those that it exports are known";
+			   "functions begin";
 #endif
 	if (priv->ntext)
 		qsort(priv->text, priv->ntext, sizeof(*priv->text), range_order);

@@ -114,6 +114,8 @@ clean "what is printed"
 "$ST" probe -p $TARGET -c 'p:t tick' 'p:never exit' >"$T/counts" 2>"$T/err" &
 tool=$!
 wait_for sh -c "'$ST' status -p $TARGET | grep -q 'probe never'" || bad "the probes don't come: $(cat "$T/err")"
+# All of them begin to count together, a moment later.
+sleep 2
 kill -USR1 $TARGET
 wait_for grep -q ticked "$T/target" || bad "the target does not tick"
 kill -INT $tool

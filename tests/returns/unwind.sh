@@ -54,7 +54,7 @@ for program; do
 		"$sidetrack" status -p "$target" 2>/dev/null | grep -q "$name:\*" && break
 		sleep 0.5
 	done
-	sleep 1
+	sleep 4
 	echo >&9
 	exec 9>&-
 	wait "$target"

@@ -900,6 +900,7 @@ static void sweeps(void)
 
 		st_arch_plan(&plan, (const uint8_t *)t[i].code, FUNC, 6, 6, ST_ISA_T32);
 		plan.kind = JUMP;
+		plan.inside = true;
 		plan.why = NULL;
 		n = st_arch_sweep(&list, 1, (const uint8_t *)t[i].code, FUNC, sizeof(t[i].code));
 		if (n == t[i].refused && (plan.kind == NO) == t[i].refused &&
