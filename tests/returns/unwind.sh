@@ -50,11 +50,11 @@ for program; do
 	"$sidetrack" probe -c -o "$dir/hits" -p "$target" "r:all $name:*" 2>"$dir/err" 9>&- &
 	tool=$!
 	# The agent is there, and the probe's site: the function that the program will leave last has been changed.
-	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		"$sidetrack" status -p "$target" 2>/dev/null | grep -q "$name:\*" && break
+	for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+		"$sidetrack" status -p "$target" 2>/dev/null | grep -q "on [1-9][0-9]* site.*$name:\*" && break
 		sleep 0.5
 	done
-	sleep 4
+	sleep 2
 	echo >&9
 	exec 9>&-
 	wait "$target"

@@ -385,6 +385,8 @@ static bool second_half(const uint8_t *code, size_t at, bool word)
 			 runs_over(code, at - WINDOW + 2, at));
 }
 
+#define NEIGHBOUR 512
+
 /*
  * A plan of T32 with an instruction that begins within the jump: branches from other functions to
  * it, as GCC makes them from the part of a function that it has put elsewhere (".cold"). All of the
@@ -412,9 +414,12 @@ size_t st_arch_sweep(struct st_plan *const *plans, size_t n, const uint8_t *code
 
 			/*
 			 * At an entry by chance, in data, far more often than by a branch: of some
-			 * 22,000 functions of Debian's files 59. Those stay as they are.
+			 * 22,000 functions of Debian's files 59. Hand-written code enters its
+			 * neighbours; what is further away is not believed.
 			 */
-			if (!p->inside || p->isa != ST_ISA_T32 || p->insns < 2 || p->offs[1] != 2 ||
+			if (!p->inside && (uint32_t)addr + at - (uint32_t)p->addr + NEIGHBOUR > 2 * NEIGHBOUR)
+				continue;
+			if (p->isa != ST_ISA_T32 || p->insns < 2 || p->offs[1] != 2 ||
 			    (p->kind != ST_KIND_MOVE && p->kind != ST_KIND_NOP))
 				continue;
 			if (addr + at - p->func < p->size)
