@@ -60,8 +60,16 @@ for program; do
 	wait "$target"
 	status=$?
 	target=
-	wait $tool
-	judge "$name attached" $status
+	if wait $tool; then
+		judge "$name attached" $status
+	else
+		# It says why not, and then the program is as it was.
+		cat "$dir/err"
+		ok "$name attached: a sentence" $((!$(wc -l <"$dir/err")))
+		ok "$name attached, refused: exit status" $((status != bare))
+		cmp -s "$dir/bare" "$dir/out"
+		ok "$name attached, refused: output" $?
+	fi
 done
 
 echo "$passed passed, $failed failed, 0 skipped"

@@ -385,7 +385,8 @@ static bool second_half(const uint8_t *code, size_t at, bool word)
 			 runs_over(code, at - WINDOW + 2, at));
 }
 
-#define NEIGHBOUR 512
+/* Bytes */
+#define NEIGHBOUR 64
 
 /*
  * A plan of T32 with an instruction that begins within the jump: branches from other functions to
