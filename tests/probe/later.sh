@@ -24,6 +24,7 @@ TARGET=$!
 wait_for grep -q later /proc/$TARGET/comm
 probe "not there, and nobody waits" 1 -p $TARGET 'p late_first'
 like "not there, and nobody waits" "$T/err" "no function of process $TARGET matches late_first"
+: >"$T/err"
 "$ST" probe -p $TARGET --wait -c 'p:f late_first' 'p:s late_second' >"$T/out" 2>"$T/err" &
 tool=$!
 wait_for grep -q 's: nothing in process' "$T/err" || bad "--wait: it does not say that it waits: $(cat "$T/err")"
@@ -39,6 +40,7 @@ TARGET=
 # waiting ROUNDS: a tool that waits for the program's first library
 waiting() {
 	rm -f "$T/armed"
+	: >"$T/err"
 	"$ST" probe -c 'p:f late_first' -- "$LATER" "$FIRST" "$SECOND" $1 "$T/armed" >"$T/out" 2>"$T/err" &
 	tool=$!
 	wait_for grep -q 'f: nothing in process' "$T/err" || bad "the tool does not say that it waits: $(cat "$T/err")"

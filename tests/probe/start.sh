@@ -53,6 +53,8 @@ done
 # ---- ways to end
 probe "enough hits" 0 -n 2 'p:w family:work n=$arg1:s32' -- "$FAMILY" threads wait
 lines "enough hits" "$T/out" ': w: ' 2
+# What is there from before must not be taken for a hit.
+: >"$T/out"
 "$ST" probe 'p:w family:work' -- "$FAMILY" threads until "$T/end" >"$T/out" 2>"$T/err" &
 tool=$!
 wait_for grep -q ': w: ' "$T/out" || bad "SIGTERM: there is no hit: $(cat "$T/err")"

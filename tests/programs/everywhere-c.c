@@ -255,8 +255,8 @@ KEEP static long data(long a, long b)
 	static const char *const names[] = { "one", "two", "three", "four" };
 	long old = per_thread;
 
-	per_thread += a & 7;
-	old = old * 3 + per_thread + names[b & 3][0] + table[a & 15];
+	/* It only ever writes what is there: a signal handler that calls this may come between. */
+	old = old * 3 + per_thread + (a & 7) + names[b & 3][0] + table[a & 15];
 	per_thread = 11;
 	return old + 0x12345678;
 }
