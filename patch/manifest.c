@@ -80,7 +80,7 @@ static int add(struct st_manifest *m, char *text, char *err)
 	}
 	if (*count == ST_MANIFEST_MAX)
 		return refuse(err, -EINVAL, "the manifest has more than 256 entries of '%.16s'", word[0]);
-	list[(*count)++] = (struct st_manifest_entry){ word[1], word[2], word[3] };
+	list[(*count)++] = (struct st_manifest_entry){ .object = word[1], .symbol = word[2], .own = word[3] };
 	return 0;
 }
 

@@ -3,19 +3,52 @@
 #ifndef ST_PATCH_MANIFEST_H
 #define ST_PATCH_MANIFEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include "engine/arch.h"
 
-#define ST_MANIFEST_MAX 256	/* functions, objects or targets in one patch */
+#define ST_MANIFEST_MAX 256	/* functions, objects, targets ... in one patch */
+#define ST_CHECKSUM_SIZE 32
+
+/*
+ * What `sidetrack patch build` found out about a symbol in the object's file, so that the one that runs may be stripped. Not there: the
+ * symbol is looked up in the process.
+ */
+struct st_bound {
+	bool known;
+	unsigned long addr;	/* in the file (st_value), no Thumb bit */
+	unsigned long size;
+	enum st_isa isa;
+	uint8_t checksum[ST_CHECKSUM_SIZE];	/* of a function's bytes in the file */
+};
 
 /* One note: replace OBJECT FUNCTION REPLACEMENT, object OBJECT BUILD_ID, target OBJECT SYMBOL VARIABLE. */
 struct st_manifest_entry {
 	const char *object, *symbol, *own;
+	struct st_bound bound;
+};
+
+/* callbacks OBJECT PRE_PATCH POST_PATCH PRE_UNPATCH POST_UNPATCH: functions of the patch, NULL where there is none. */
+enum st_callback { ST_PRE_PATCH, ST_POST_PATCH, ST_PRE_UNPATCH, ST_POST_UNPATCH, ST_CALLBACKS_MAX };
+struct st_manifest_callbacks {
+	const char *object, *function[ST_CALLBACKS_MAX];
+};
+
+/* state ID VERSION: as struct klp_state has it. */
+struct st_manifest_state {
+	unsigned long id;
+	unsigned int version;
 };
 
 struct st_manifest {
 	const char *name, *level;
+	bool replace_all;	/* atomic replace: all other patches go */
 	struct st_manifest_entry replace[ST_MANIFEST_MAX], object[ST_MANIFEST_MAX], target[ST_MANIFEST_MAX];
-	size_t replaces, objects, targets;
+	struct st_manifest_callbacks callback[ST_MANIFEST_MAX];
+	struct st_manifest_state state[ST_MANIFEST_MAX];
+	const char *depends[ST_MANIFEST_MAX];	/* patches that have to be there */
+	size_t replaces, objects, targets, callbacks, states, dependses;
 	char *text;	/* what the strings point into */
 };
 
