@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <agent/fetch.h>
 #include <agent/mail.h>
+#include <agent/patches.h>
 #include <engine/arch.h>
 #include <engine/return.h>
 #include <engine/site.h>
@@ -23,7 +24,6 @@
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
-#define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
 #define ST_SITE_HOOKS_MAX	7			/* hooks on one site */
 #define ST_TRAPS_BITS	17			/* index of breakpoints: twice as many places as there are sites */
@@ -167,20 +167,7 @@ struct st_ring {
 	uint8_t data[ST_RING_SIZE];
 };
 
-/* ---- patches ---- */
-
-enum st_patch_state { ST_PATCH_FREE, ST_PATCH_DISABLED, ST_PATCH_TRANSITION, ST_PATCH_ENABLED };
-
-struct st_ctl_patch {
-	uint32_t state;
-	uint32_t level;		/* 0 independent, 1 thread, 2 process */
-	uint32_t funcs;
-	uint32_t seq;		/* order of application */
-	uint64_t base, size;	/* where its object is mapped */
-	char name[64];
-	char object[64];	/* of the functions it replaces; "a,b" for several */
-	char functions[512];
-};
+/* ---- patches: patches.h ---- */
 
 /* Memory that we mapped in the target and that goes away with the agent. */
 enum st_region_kind { ST_REGION_FREE, ST_REGION_AGENT, ST_REGION_ISLAND, ST_REGION_PATCH, ST_REGION_CTL };
@@ -233,6 +220,9 @@ struct st_ctl {
 	 */
 	uint32_t trap[ST_TRAPS];
 	struct st_ctl_code code[ST_PROBES_MAX];	/* of the probe with the same index */
+	struct st_ctl_patch_object patch_object[ST_PATCH_OBJECTS_MAX];
+	struct st_ctl_patch_func patch_func[ST_PATCH_FUNCS_MAX];
+	struct st_ctl_patch_word patch_word[ST_PATCH_WORDS_MAX];
 	/*
 	 * Hits by thread and probe, added to by one thread alone. Columns below columns_used have been handed out; a process
 	 * that was forked takes columns of its own.
