@@ -200,6 +200,7 @@ struct st_ctl {
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
 	uint32_t patch_seq;
+	uint32_t patch_objects_used, patch_funcs_used, patch_words_used, patch_text_used;	/* as sites_used */
 	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
 	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
 	/* Threads that blocked SIGTRAP, and their masks: they do not while there are breakpoints. */
@@ -223,6 +224,7 @@ struct st_ctl {
 	struct st_ctl_patch_object patch_object[ST_PATCH_OBJECTS_MAX];
 	struct st_ctl_patch_func patch_func[ST_PATCH_FUNCS_MAX];
 	struct st_ctl_patch_word patch_word[ST_PATCH_WORDS_MAX];
+	char patch_text[ST_PATCH_TEXT_MAX];
 	/*
 	 * Hits by thread and probe, added to by one thread alone. Columns below columns_used have been handed out; a process
 	 * that was forked takes columns of its own.

@@ -14,13 +14,15 @@
 #define ST_PATCH_OBJECTS_MAX	1024	/* of all patches together, as are the others */
 #define ST_PATCH_FUNCS_MAX	4096
 #define ST_PATCH_WORDS_MAX	1024
+#define ST_PATCH_TEXT_MAX	(512u << 10)
 
 enum st_patch_state { ST_PATCH_FREE, ST_PATCH_DISABLED, ST_PATCH_TRANSITION, ST_PATCH_ENABLED };
 
 #define ST_PATCH_REPLACE	(1u << 0)	/* atomic replace: when it is enabled all others go */
 #define ST_PATCH_FORCED		(1u << 1)	/* a thread may be in its functions for ever: never unmapped */
-#define ST_PATCH_BEGUN		(1u << 2)	/* its transition has begun: not to be found means that it is over */
-#define ST_PATCH_GOING		(1u << 3)	/* that transition was begun to disable it, not to enable it */
+#define ST_PATCH_GOING		(1u << 2)	/* its transition was begun to disable it, not to enable it */
+#define ST_PATCH_BEGUN		(1u << 3)	/* its transition has begun: not to be found means that it is over */
+#define ST_PATCH_OUT		(1u << 4)	/* that it is over means that the patch is disabled */
 
 struct st_ctl_patch {
 	uint32_t state;
@@ -28,6 +30,7 @@ struct st_ctl_patch {
 	uint32_t funcs;
 	uint32_t seq;		/* order of application */
 	uint32_t flags;		/* ST_PATCH_* */
+	uint32_t text, text_len;	/* its part of ctl->patch_text */
 	uint32_t pad;
 	uint64_t base, size;	/* where its object is mapped */
 	char name[64];
@@ -35,39 +38,48 @@ struct st_ctl_patch {
 	char functions[512];
 };
 
-/* An object that a patch is for. In all of these, patch is the index of the patch + 1; 0: free. */
+#define ST_CALLED_PRE_PATCH	(1u << 0)	/* it has agreed, or there is none: the post-unpatch callback is owed */
+#define ST_CALLED_POST_PATCH	(1u << 1)
+#define ST_CALLED_PRE_UNPATCH	(1u << 2)	/* since the last post-patch callback */
+
+/*
+ * An object that a patch is for. In this and the next two, patch is the index of the patch + 1; 0: free. Names are offsets into
+ * ctl->patch_text.
+ */
 struct st_ctl_patch_object {
 	uint32_t patch;
-	uint32_t there;		/* it is mapped, and this part of the patch is (or will be, with the transition) in place */
-	uint32_t called;	/* its pre-patch callback has agreed: its post-unpatch callback is owed */
-	uint32_t build_id_len;	/* 0: any build */
+	uint32_t name;
+	uint32_t there;		/* it is mapped, and this part of the patch is in place, or will be with the transition */
+	uint32_t called;	/* ST_CALLED_* */
 	uint64_t base;		/* where the object is */
-	uint64_t callback[4];	/* enum st_callback; addresses with Thumb bit, 0: none */
-	uint8_t build_id[64];
-	char name[128];
+	uint64_t callback[4];	/* enum st_callback: addresses with Thumb bit, 0: none */
+	uint32_t build_id;	/* in hexadecimal, offset as name; 0: any */
+	uint32_t pad;
 };
 
 /* A function that a patch replaces, or a variable of the patch that is set to where something is (ST_TARGET). */
 struct st_ctl_patch_func {
 	uint32_t patch;
-	uint32_t object;	/* index */
+	uint32_t name;
+	uint32_t object;	/* index in ctl->patch_object */
 	uint32_t variable;	/* 1: `to` is a variable */
 	uint32_t isa;		/* enum st_isa */
+	uint32_t to_size;	/* bytes of the function at `to` */
 	uint64_t addr, size, room;	/* where it is, without Thumb bit; addr 0: its object is not there */
-	uint64_t to, to_size;	/* of the patch; a function has its Thumb bit */
+	uint64_t to;		/* in the patch; a function with its Thumb bit */
 	/* What `patch build` found in the object's file (struct st_bound). */
 	uint32_t bound, bound_isa;
 	uint64_t bound_addr, bound_size;
 	uint8_t checksum[32];
-	char name[256];
 };
 
-/* A state of a patch (name is empty), or another patch that it depends on. */
+/* A state of a patch, or another patch that it depends on. */
 struct st_ctl_patch_word {
 	uint32_t patch;
+	uint32_t name;		/* of what it depends on; 0: it is a state */
 	uint32_t version;
+	uint32_t pad;
 	uint64_t id;
-	char name[64];
 };
 
 #endif

@@ -617,8 +617,8 @@ int st_unload(struct st_remote *remote, const struct st_loaded *loaded)
 	return st_remote_munmap(remote, loaded->lo, loaded->hi - loaded->lo);
 }
 
-int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name,
-		    unsigned long *addr)
+int st_image_function(const void *file, size_t len, unsigned long bias, const char *name, unsigned long *addr,
+		      unsigned long *size)
 {
 	Elf_Scn *scn = NULL;
 	int ret = -ENOENT;
@@ -649,10 +649,19 @@ int st_image_symbol(const void *file, size_t len, unsigned long bias, const char
 			    GELF_ST_TYPE(sym.st_info) == STT_TLS)
 				continue;
 			*addr = sym.st_value + (sym.st_shndx == SHN_ABS ? 0 : bias);
+			*size = sym.st_size;
 			ret = 0;
 			break;
 		}
 	}
 	elf_end(elf);
 	return ret;
+}
+
+int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name,
+		    unsigned long *addr)
+{
+	unsigned long size;
+
+	return st_image_function(file, len, bias, name, addr, &size);
 }

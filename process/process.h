@@ -565,6 +565,9 @@ int st_unload(struct st_remote *remote, const struct st_loaded *loaded);
  */
 int st_image_symbol(const void *image, size_t len, unsigned long bias, const char *name,
 		    unsigned long *addr);
+/* The same, and the size that the symbol has. */
+int st_image_function(const void *image, size_t len, unsigned long bias, const char *name, unsigned long *addr,
+		      unsigned long *size);
 
 /* For st_resolve_with_objects(). */
 struct st_resolver {

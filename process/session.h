@@ -65,6 +65,9 @@ int *st_session_sharers(struct st_session *s, size_t *n);
  */
 int st_session_settle(struct st_session *s);
 
+/* Where a function or variable of the agent is in the process (ARM: with Thumb bit). Return: 0 or -ENOENT. */
+int st_session_agent_symbol(struct st_session *s, const char *name, unsigned long *addr);
+
 struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);
 const char *st_session_error(struct st_session *s);

@@ -66,7 +66,6 @@ for file in "$@"; do
 	case $name in
 	*no_manifest*) why='has no manifest' ;;
 	*no_function*) why='no function there_is_none' ;;
-	*no_object*) why='no object libnone.so' ;;
 	*no_import*) why='there_is_none_either' ;;
 	*build_id*) why='is for patched with build-id 00112233' ;;
 	*level*) why="level 'process' is not there yet" ;;
@@ -78,6 +77,16 @@ for file in "$@"; do
 	like "$name" "$T/err" "$why"
 	is "after $name" "$(answer)" "answer 42 5 3"
 done
+for file in "$@"; do
+	case $file in *no_object*) absent=$file ;; esac
+done
+# As in the kernel: a patch for what is not loaded is enabled, and waits.
+st 0 patch apply -p $TARGET "$absent"
+like "an object that is not there" "$T/err" 'has no object libnone.so: that part of patch wrong waits'
+st 0 patch list -p $TARGET
+is "enabled without its object" "$(cat "$T/out")" "wrong enabled independent libnone.so plain"
+st 0 patch revert -p $TARGET wrong
+is "after an object that is not there" "$(answer)" "answer 42 5 3"
 echo "this is no ELF file" >"$T/text.so"
 st 1 patch apply -p $TARGET "$T/text.so"
 like "text" "$T/err" "not an ELF file"
