@@ -36,6 +36,7 @@ struct st_ctl_patch {
 	char name[64];
 	char object[64];	/* of the functions it replaces; "a,b" for several */
 	char functions[512];
+	char busy[200];		/* in transition: who was in the way when it was looked last */
 };
 
 #define ST_CALLED_PRE_PATCH	(1u << 0)	/* it has agreed, or there is none: the post-unpatch callback is owed */

@@ -56,7 +56,7 @@ static int list_process(int pid, struct st_session *s, void *ctx)
 		if (which && !said && !cli_json)
 			cli_say("process %d (%s):", pid, st_proc_comm(st_session_proc(s)));
 		said = true;
-		cli_show_patch(pid, &ctl->patch[i], "");
+		cli_show_patch(pid, &ctl->patch[i], "", false);
 	}
 	return CLI_DONE;
 }

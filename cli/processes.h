@@ -14,9 +14,9 @@ int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *
 		     unsigned int *skipped);
 
 /*
- * One patch, as `patch list` shows it, behind the given words. The record is the target's: it is
- * copied and bounded.
+ * One patch, as `patch list` shows it, behind the given words; `all`: and who is in the way. The record is
+ * the target's: it is copied and bounded.
  */
-void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before);
+void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before, bool all);
 
 #endif

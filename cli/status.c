@@ -17,7 +17,7 @@ const char cli_status_help[] =
 	"\n"
 	"With -p: a line for each probe and patch in the process, nothing when there is none:\n"
 	"    probe NAME HITS hits on SITES sites (KINDS), by PID: SPEC\n"
-	"    patch NAME STATE LEVEL OBJECT FUNCTIONS\n"
+	"    patch NAME STATE LEVEL OBJECT FUNCTIONS[: who is in the way of a transition]\n"
 	"KINDS says how the sites lead to the probe: how many are nop, move, breakpoint.\n"
 	"A probe whose sidetrack was killed is marked 'orphan'; the next 'probe' or 'detach'\n"
 	"removes it.\n"
@@ -103,7 +103,7 @@ static int show_process(int pid, struct st_session *s)
 			show_probe(pid, ctl, i);
 	for (i = 0; i < ST_PATCHES_MAX; i++)
 		if (ctl->patch[i].state != ST_PATCH_FREE)
-			cli_show_patch(pid, &ctl->patch[i], "patch ");
+			cli_show_patch(pid, &ctl->patch[i], "patch ", true);
 	for (i = 0; i < ST_MAILS_MAX; i++)
 		if (ctl->mail[i].owner)
 			show_letters(pid, &ctl->mail[i]);

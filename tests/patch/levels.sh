@@ -51,7 +51,7 @@ like "no wait" "$T/err" 'thread is in transition'
 patches "in transition" "thread transition "
 is "who is out of it runs the new functions" "$(version)" "2 2"
 st 0 status -p $TARGET
-like "status" "$T/out" '^patch thread transition thread commanded'
+like "status" "$T/out" '^patch thread transition thread commanded [a-z,]*: .*hold'
 apply 3 "$OTHER"
 like "one transition at a time" "$T/err" 'patch thread is in transition'
 patches "it is still there alone" "thread transition "
