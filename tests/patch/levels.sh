@@ -37,7 +37,6 @@ apply 3 --timeout 200ms --level process "$INDEPENDENT"
 apply 1 --level independent "$THREAD"
 like "a lower level" "$T/err" 'asks for level thread; .* independent, which is lower'
 apply 0 "$INDEPENDENT"
-is "independent: at once" "$(version)" "2 2"
 is "independent: old calls end in the old code" "$(tell free 0)" "freed 0 1"
 tell hold 0 >/dev/null
 is "and new ones in the new" "$(tell free 0)" "freed 0 2"

@@ -9,7 +9,12 @@
  */
 #include <sidetrack/patch.h>
 
-ST_PATCH(NAME, LEVEL);
+/* So that their arguments are expanded. */
+#define PATCH(name, level) ST_PATCH(name, level)
+#define STATE_IN(id, version) ST_STATE(id, version)
+#define DEPENDS_ON(name) ST_DEPENDS(name)
+
+PATCH(NAME, LEVEL);
 ST_REPLACE("commanded", "hold", new_hold);
 #ifndef PART
 ST_REPLACE("commanded", "first", new_first);
@@ -23,10 +28,10 @@ ST_REPLACE("libcommanded.so", "in_library", new_in_library);
 ST_REPLACE_ALL;
 #endif
 #ifdef STATE
-ST_STATE(STATE, STATE_VERSION);
+STATE_IN(STATE, STATE_VERSION);
 #endif
 #ifdef DEPENDS
-ST_DEPENDS(DEPENDS);
+DEPENDS_ON(DEPENDS);
 #endif
 
 void wait_in_hold(int k);
