@@ -25,7 +25,7 @@ ST_REPLACE("commanded", "outer", new_outer);
 ST_REPLACE("libcommanded.so", "in_library", new_in_library);
 #endif
 #ifdef REPLACE_ALL
-ST_REPLACE_ALL;
+ST_REPLACE_ALL();
 #endif
 #ifdef STATE
 STATE_IN(STATE, STATE_VERSION);
