@@ -69,8 +69,8 @@ struct st_ctl_patch_func {
 	uint64_t addr, size, room;	/* where it is, without Thumb bit; addr 0: its object is not there */
 	uint64_t to;		/* in the patch; a function with its Thumb bit */
 	/* What `patch build` found in the object's file (struct st_bound). */
-	uint32_t bound, bound_isa;
-	uint64_t bound_addr, bound_size;
+	uint32_t bound, bound_isa, bound_function, pad;
+	uint64_t bound_addr, bound_size, bound_room;
 	uint8_t checksum[32];
 };
 

@@ -35,23 +35,20 @@ static void gone(struct st_work *w, struct st_ctl_patch_object *po, bool callbac
 }
 
 /* Where the functions are. */
-static int find_functions(struct st_work *w, const struct st_ctl_patch_object *po, const char *object)
+static int find_functions(struct st_work *w, const struct st_ctl_patch_object *po, struct st_object *o)
 {
 	struct st_ctl_patch_func *f;
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && (f = st_record_func(w->ctl, w->patch, &i));) {
 		char symbol[ST_NAME_MAX];
-		struct st_manifest_entry e = { .object = object, .symbol = symbol };
+		struct st_manifest_entry e;
 		struct st_fn fn;
 
 		if (f->variable || f->object != (uint32_t)(po - w->ctl->patch_object))
 			continue;
-		st_record_text(w->ctl, f->name, symbol);
-		e.bound = (struct st_bound){ .known = f->bound, .addr = (unsigned long)f->bound_addr, .size = (unsigned long)f->bound_size,
-					     .isa = f->bound_isa };
-		memcpy(e.bound.checksum, f->checksum, sizeof(f->checksum));
-		ret = st_verify_function(w->s, w->objs, &e, &fn, w->err);
+		st_record_entry(w->ctl, f, o->name, symbol, &e);
+		ret = st_verify_function(w->s, o, &e, &fn, w->err);
 		if (ret)
 			break;
 		f->size = fn.size;
@@ -62,13 +59,13 @@ static int find_functions(struct st_work *w, const struct st_ctl_patch_object *p
 	return ret;
 }
 
-static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_object *o, const char *object, bool fresh)
+static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_object *o, bool fresh)
 {
 	uint32_t level = st_work_patch(w)->level;
 	struct st_moves m = { 0 };
 	int ret;
 
-	ret = find_functions(w, po, object) ?: st_part_bind(w, po, o) ?: st_moves_part(w, (uint32_t)(po - w->ctl->patch_object), &m);
+	ret = find_functions(w, po, o) ?: st_part_bind(w, po, o) ?: st_moves_part(w, (uint32_t)(po - w->ctl->patch_object), &m);
 	po->base = o->lo;
 	po->there = !ret;
 	ret = ret ?: st_callback_pre_patch(w, po);
@@ -134,7 +131,7 @@ int st_arrive(struct st_work *w, bool fresh)
 		int ret = po->there ? 0 : find_object(w, po, object, &o);
 
 		if (!ret && !po->there && o) {
-			ret = come(w, po, o, object, fresh);
+			ret = come(w, po, o, fresh);
 			n += ret >= 0;
 		}
 		if (ret < 0 && !first) {

@@ -42,6 +42,9 @@ struct st_ctl_patch_word *st_record_word(struct st_ctl *ctl, unsigned int patch,
 #define ST_NAME_MAX 1024
 /* A name; "" if it is not one. Returns buf. */
 const char *st_record_text(const struct st_ctl *ctl, uint32_t at, char buf[ST_NAME_MAX]);
+/* What the manifest said about a function or variable; its symbol goes to buf. */
+void st_record_entry(const struct st_ctl *ctl, const struct st_ctl_patch_func *f, const char *object, char buf[ST_NAME_MAX],
+		     struct st_manifest_entry *e);
 /* The name of a patch; buf has 64 bytes. */
 const char *st_record_name(const struct st_ctl *ctl, unsigned int patch, char buf[64]);
 
