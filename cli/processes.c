@@ -66,6 +66,20 @@ int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *
 	return status;
 }
 
+unsigned int cli_patches(const struct st_ctl *ctl, unsigned int index[ST_PATCHES_MAX])
+{
+	unsigned int n = 0, k;
+
+	for (unsigned int i = 0; i < ST_PATCHES_MAX; i++) {
+		if (ctl->patch[i].state == ST_PATCH_FREE)
+			continue;
+		for (k = n++; k && ctl->patch[index[k - 1]].seq > ctl->patch[i].seq; k--)
+			index[k] = index[k - 1];
+		index[k] = i;
+	}
+	return n;
+}
+
 void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before, bool all)
 {
 	static const char *const states[] = { "free", "disabled", "transition", "enabled" };

@@ -96,14 +96,13 @@ static void show_letters(int pid, const struct st_ctl_mail *mail)
 static int show_process(int pid, struct st_session *s)
 {
 	const struct st_ctl *ctl = st_session_ctl(s);
-	unsigned int i;
+	unsigned int index[ST_PATCHES_MAX], n = cli_patches(ctl, index), i;
 
 	for (i = 0; i < ST_PROBES_MAX; i++)
 		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
 			show_probe(pid, ctl, i);
-	for (i = 0; i < ST_PATCHES_MAX; i++)
-		if (ctl->patch[i].state != ST_PATCH_FREE)
-			cli_show_patch(pid, &ctl->patch[i], "patch ", true);
+	for (i = 0; i < n; i++)
+		cli_show_patch(pid, &ctl->patch[index[i]], "patch ", true);
 	for (i = 0; i < ST_MAILS_MAX; i++)
 		if (ctl->mail[i].owner)
 			show_letters(pid, &ctl->mail[i]);

@@ -76,10 +76,48 @@ static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_obj
 		char why[ST_ERR_MAX];
 
 		memcpy(why, w->err, sizeof(why));
-		gone(w, po, po->called);
+		st_callback_post_unpatch(w, po);
+		gone(w, po, false);
 		memcpy(w->err, why, sizeof(why));
 	}
 	return ret;
+}
+
+/* The object that a part is for, as it is now. */
+static int find_object(struct st_work *w, const struct st_ctl_patch_object *po, char name[ST_NAME_MAX], struct st_object **o)
+{
+	char build_id[ST_NAME_MAX];
+
+	return st_part_object(w, st_record_text(w->ctl, po->name, name),
+			      po->build_id ? st_record_text(w->ctl, po->build_id, build_id) : NULL, o);
+}
+
+int st_depart(struct st_work *w)
+{
+	unsigned int patch = w->patch;
+	struct st_ctl_patch_object *po;
+	char why[ST_ERR_MAX], *err = w->err;
+	int n = 0;
+
+	w->err = why;
+	for (w->patch = 0; w->patch < ST_PATCHES_MAX; w->patch++) {
+		for (uint32_t i = 0; st_work_patch(w)->state == ST_PATCH_ENABLED && (po = st_record_object(w->ctl, w->patch, &i));) {
+			char name[ST_NAME_MAX];
+			struct st_object *o;
+
+			if (!po->there)
+				continue;
+			find_object(w, po, name, &o);
+			if (o && o->lo == po->base)
+				continue;
+			if (!n++)
+				st_session_forget(w->s);
+			gone(w, po, true);
+		}
+	}
+	w->patch = patch;
+	w->err = err;
+	return n;
 }
 
 int st_arrive(struct st_work *w, bool fresh)
@@ -88,17 +126,10 @@ int st_arrive(struct st_work *w, bool fresh)
 	int n = 0, first = 0;
 
 	for (uint32_t i = 0; (po = st_record_object(w->ctl, w->patch, &i));) {
-		char object[ST_NAME_MAX], build_id[ST_NAME_MAX], why[ST_ERR_MAX];
+		char object[ST_NAME_MAX], why[ST_ERR_MAX];
 		struct st_object *o;
-		int ret;
+		int ret = po->there ? 0 : find_object(w, po, object, &o);
 
-		ret = st_part_object(w, st_record_text(w->ctl, po->name, object),
-				     po->build_id ? st_record_text(w->ctl, po->build_id, build_id) : NULL, &o);
-		if (po->there && (!o || o->lo != po->base)) {
-			st_session_forget(w->s);
-			gone(w, po, true);
-			n++;
-		}
 		if (!ret && !po->there && o) {
 			ret = come(w, po, o, fresh);
 			n += ret >= 0;

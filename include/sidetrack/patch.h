@@ -136,7 +136,8 @@ extern "C" {
  * @pre_unpatch: void (*)(void): before they change back
  * @post_unpatch: void (*)(void): when they have
  *
- * `none` where there is none. Not static, extern "C" in C++. They are called once for each change, also when the object comes (goes)
+ * `none` where there is none. Not static, extern "C" in C++. They are given the object's name, so they may be declared with a parameter
+ * `const char *object` as well. They are called once for each change, also when the object comes (goes)
  * later, on a thread of the process that was interrupted anywhere, with ST_PROCESS while all others are stopped: only what is
  * async-signal-safe may be done there, on 32 KiB of stack.
  *

@@ -81,6 +81,7 @@ apply 0 "$INDEPENDENT"
 is "before it goes" "$(events)" "$(both pre-patch) $(both post-patch)"
 is "it goes" "$(tell unload)" unloaded
 revert 0 calls-independent
-is "reverted without it" "$(events)" "pre-unpatch:commanded post-unpatch:commanded"
+is "reverted without it" "$(events)" \
+	"pre-unpatch:libcommanded.so post-unpatch:libcommanded.so pre-unpatch:commanded post-unpatch:commanded"
 finish
 end

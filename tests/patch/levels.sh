@@ -37,11 +37,17 @@ apply 3 --timeout 200ms --level process "$INDEPENDENT"
 apply 1 --level independent "$THREAD"
 like "a lower level" "$T/err" 'asks for level thread; .* independent, which is lower'
 apply 0 "$INDEPENDENT"
-is "independent: at once" "$(version)" "2 2"
 is "independent: old calls end in the old code" "$(tell free 0)" "freed 0 1"
 tell hold 0 >/dev/null
 is "and new ones in the new" "$(tell free 0)" "freed 0 2"
+# A thread in the patch: it is out of use, and its memory stays until a later revert.
+tell hold 0 >/dev/null
+revert 3 independent
+like "in the patch" "$T/err" 'patch independent is disabled, but its memory stays'
+patches "in the patch" "independent disabled "
+is "the call in it" "$(tell free 0)" "freed 0 2"
 revert 0 independent
+patches "a later revert" ""
 st 0 patch check -p $TARGET --allow-unsigned "$THREAD"
 
 # ---- left in transition, gone on with, reversed

@@ -9,7 +9,12 @@
  */
 #include <sidetrack/patch.h>
 
-ST_PATCH(NAME, LEVEL);
+/* So that their arguments are expanded. */
+#define PATCH(name, level) ST_PATCH(name, level)
+#define STATE_IN(id, version) ST_STATE(id, version)
+#define DEPENDS_ON(name) ST_DEPENDS(name)
+
+PATCH(NAME, LEVEL);
 ST_REPLACE("commanded", "hold", new_hold);
 #ifndef PART
 ST_REPLACE("commanded", "first", new_first);
@@ -20,13 +25,13 @@ ST_REPLACE("commanded", "outer", new_outer);
 ST_REPLACE("libcommanded.so", "in_library", new_in_library);
 #endif
 #ifdef REPLACE_ALL
-ST_REPLACE_ALL;
+ST_REPLACE_ALL();
 #endif
 #ifdef STATE
-ST_STATE(STATE, STATE_VERSION);
+STATE_IN(STATE, STATE_VERSION);
 #endif
 #ifdef DEPENDS
-ST_DEPENDS(DEPENDS);
+DEPENDS_ON(DEPENDS);
 #endif
 
 void wait_in_hold(int k);
