@@ -16,9 +16,3 @@ int st_transition_at_once(struct st_session *s, unsigned int patch, struct st_mo
 	for (size_t i = 0; i < n; i++) if (move[i].next) { r[k].fn = move[i].fn; r[k++].to = move[i].next; }
 	return k ? st_session_replace(s, patch, r, k) : st_session_restore(s, patch);
 }
-int st_evidence_open(struct st_session *s, const struct st_old *old, size_t n, struct st_evidence **e, char err[ST_ERR_MAX])
-{ (void)s;(void)old;(void)n;(void)e;(void)err; return -ENOTSUP; }
-void st_evidence_close(struct st_evidence *e) { (void)e; }
-int st_evidence_check(struct st_evidence *e, struct st_thread *t, struct st_busy *why) { (void)e;(void)t;(void)why; return 1; }
-int st_evidence_think(struct st_evidence *e) { (void)e; return 0; }
-int st_evidence_parked(struct st_evidence *e, struct st_stop *stop, struct st_busy *why) { (void)e;(void)stop;(void)why; return 1; }
