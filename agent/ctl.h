@@ -175,16 +175,7 @@ struct st_ctl_region {
 	uint32_t kind;
 	uint32_t released;	/* pid of the process in which it is unmapped already, while that is being left */
 	uint64_t start, size;
-	uint64_t used;		/* ISLAND: bytes handed out */
-};
-
-/*
- * What describes the frames of a patch to the process's unwinders (agent/exceptions.c). On ARM an index table (EHABI32 5); elsewhere the
- * search table of .eh_frame_hdr (LSB 10.6.2), which begins 12 bytes behind that section. The tool has looked at all of it.
- */
-struct st_ctl_frames {
-	uint64_t lo, hi;	/* the patch's memory; hi is not part of it, and is 0 while this is not complete */
-	uint64_t table, count;
+	uint64_t used;		/* ISLAND: bytes handed out. PATCH: 1: it is never unmapped, exceptions of its types may be alive */
 };
 
 struct st_ctl {
@@ -220,8 +211,6 @@ struct st_ctl {
 	struct st_holder { uint32_t pid, fd; } holder[ST_HOLDERS_MAX];
 	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
-	struct st_ctl_frames frames[ST_PATCHES_MAX];
-	uint32_t frames_used, pad1;	/* as sites_used */
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;

@@ -238,7 +238,16 @@ lost:
 	return false;
 }
 
-static void *create(unsigned long obj, unsigned long id, unsigned long size, st_shadow_ctor ctor, void *ctor_data, bool get)
+/*
+ * These two are all of the agent that calls out of it, and have names and frames of their own for that: who detaches looks for return
+ * addresses in them (process/shadow.c).
+ */
+void *st_shadow_create(unsigned long obj, unsigned long id, unsigned long size, st_shadow_ctor ctor, void *ctor_data, bool get)
+	__attribute__((noipa, visibility("hidden")));
+void st_shadow_destroy(struct st_shadow_area *area, struct st_shadow_slot *s, st_shadow_dtor dtor)
+	__attribute__((noipa, visibility("hidden")));
+
+void *st_shadow_create(unsigned long obj, unsigned long id, unsigned long size, st_shadow_ctor ctor, void *ctor_data, bool get)
 {
 	struct st_shadow_area *area = __atomic_load_n(&st_shadow_area, __ATOMIC_ACQUIRE);
 	struct st_shadow_slot **bucket, *mine = NULL, *s;
@@ -284,7 +293,7 @@ static void *create(unsigned long obj, unsigned long id, unsigned long size, st_
 	return found;
 }
 
-static void destroy(struct st_shadow_area *area, struct st_shadow_slot *s, st_shadow_dtor dtor)
+void st_shadow_destroy(struct st_shadow_area *area, struct st_shadow_slot *s, st_shadow_dtor dtor)
 {
 	if (dtor)
 		dtor((void *)s->obj, (void *)s->data);
@@ -305,12 +314,12 @@ void *st_shadow_get(void *obj, unsigned long id)
 
 void *st_shadow_alloc(void *obj, unsigned long id, unsigned long size, st_shadow_ctor ctor, void *ctor_data)
 {
-	return create((unsigned long)obj, id, size, ctor, ctor_data, false);
+	return st_shadow_create((unsigned long)obj, id, size, ctor, ctor_data, false);
 }
 
 void *st_shadow_get_or_alloc(void *obj, unsigned long id, unsigned long size, st_shadow_ctor ctor, void *ctor_data)
 {
-	return create((unsigned long)obj, id, size, ctor, ctor_data, true);
+	return st_shadow_create((unsigned long)obj, id, size, ctor, ctor_data, true);
 }
 
 void st_shadow_free(void *obj, unsigned long id, st_shadow_dtor dtor)
@@ -327,7 +336,7 @@ void st_shadow_free(void *obj, unsigned long id, st_shadow_dtor dtor)
 		if ((state & WHAT) == BUSY && !wait(s, state))
 			return;
 		if ((state & WHAT) == LIVE && change(s, state, BUSY)) {
-			destroy(area, s, dtor);
+			st_shadow_destroy(area, s, dtor);
 			return;
 		}
 	}
@@ -343,7 +352,7 @@ void st_shadow_free_all(unsigned long id, st_shadow_dtor dtor)
 
 			/* The id belongs to that state if it can be changed. */
 			if ((state & WHAT) == LIVE && __atomic_load_n(&s->id, __ATOMIC_RELAXED) == id && change(s, state, BUSY))
-				destroy(area, s, dtor);
+				st_shadow_destroy(area, s, dtor);
 		}
 	}
 }

@@ -283,9 +283,6 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop)
 	return ret;
 }
 
-/* Its place among ctl->internal. */
-#define INTERNAL_UNWIND 2
-
 /* By which libgcc's unwinder, and programs that are linked with it statically, find descriptions. */
 #if defined(__arm__)
 #define FINDER "__gnu_Unwind_Find_exidx"
@@ -332,21 +329,13 @@ static int lend_registers(struct st_session *s, struct st_objects *objs)
 }
 #endif
 
-int st_session_unwinders(struct st_session *s)
+/* The agent's hook on all unwinders that there are, by which they find what is ours. How many there are, or a negative errno. */
+static int hook_finders(struct st_session *s, struct st_objects *objs, const char *what)
 {
-	struct st_objects *objs;
-	struct st_fn *fn;
+	struct st_fn *fn = calloc(objs->n + 1, sizeof(*fn));
 	size_t n = 0;
 	int ret;
 
-	if (!s->ctl->unwind_hook)
-		return 0;
-	ret = st_session_objects(s, &objs);
-	if (!ret)
-		ret = lend_registers(s, objs);
-	if (ret)
-		return ret;
-	fn = calloc(objs->n + 1, sizeof(*fn));
 	if (!fn)
 		return st_session_fail(s, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < objs->n; i++) {
@@ -360,12 +349,42 @@ int st_session_unwinders(struct st_session *s)
 			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa,
 						  .name = f->name };
 	}
-	ret = n ? st_session_hook_internal(s, INTERNAL_UNWIND, s->ctl->unwind_hook, fn, n) : 0;
+	ret = n ? st_session_hook_internal(s, ST_INTERNAL_UNWIND, s->ctl->unwind_hook, fn, n) : 0;
 	for (size_t i = 0; i < n && ret >= 0; i++)
 		if (fn[i].why)
-			ret = st_session_fail(s, -ENOTSUP,
-					      "returns can't be followed: exceptions could not pass, as " FINDER " can't be hooked: %s",
+			ret = st_session_fail(s, -ENOTSUP, "%s: exceptions could not pass, as " FINDER " can't be hooked: %s", what,
 					      fn[i].why);
 	free(fn);
+	return ret < 0 ? ret : (int)n;
+}
+
+int st_session_unwinders(struct st_session *s)
+{
+	struct st_objects *objs;
+	int ret;
+
+	if (!s->ctl->unwind_hook)
+		return 0;
+	ret = st_session_objects(s, &objs);
+	if (!ret)
+		ret = lend_registers(s, objs);
+	if (!ret)
+		ret = hook_finders(s, objs, "returns can't be followed");
 	return ret < 0 ? ret : 0;
+}
+
+int st_session_find_frames(struct st_session *s)
+{
+	struct st_objects *objs;
+	int ret = st_session_lock(s);
+
+	if (ret)
+		return ret;
+	st_session_begin_change(s);
+	ret = st_session_objects(s, &objs);
+	if (!ret)
+		ret = hook_finders(s, objs, "the patch's functions can't be seen by unwinders");
+	st_session_forget_objects(s);
+	st_session_unlock(s);
+	return ret;
 }
