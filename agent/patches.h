@@ -36,6 +36,7 @@ struct st_ctl_patch {
 	char name[64];
 	char object[64];	/* of the functions it replaces; "a,b" for several */
 	char functions[512];
+	char busy[200];		/* in transition: who was in the way when it was looked last */
 };
 
 #define ST_CALLED_PRE_PATCH	(1u << 0)	/* it has agreed, or there is none: the post-unpatch callback is owed */
@@ -68,8 +69,8 @@ struct st_ctl_patch_func {
 	uint64_t addr, size, room;	/* where it is, without Thumb bit; addr 0: its object is not there */
 	uint64_t to;		/* in the patch; a function with its Thumb bit */
 	/* What `patch build` found in the object's file (struct st_bound). */
-	uint32_t bound, bound_isa;
-	uint64_t bound_addr, bound_size;
+	uint32_t bound, bound_isa, bound_function, pad;
+	uint64_t bound_addr, bound_size, bound_room;
 	uint8_t checksum[32];
 };
 

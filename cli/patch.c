@@ -47,17 +47,13 @@ const char cli_patch_help[] =
 static int list_process(int pid, struct st_session *s, void *ctx)
 {
 	const struct st_ctl *ctl = st_session_ctl(s);
-	bool *which = ctx, said = false;
-	unsigned int i;
+	unsigned int index[ST_PATCHES_MAX], n = cli_patches(ctl, index);
+	bool *which = ctx;
 
-	for (i = 0; i < ST_PATCHES_MAX; i++) {
-		if (ctl->patch[i].state == ST_PATCH_FREE)
-			continue;
-		if (which && !said && !cli_json)
-			cli_say("process %d (%s):", pid, st_proc_comm(st_session_proc(s)));
-		said = true;
-		cli_show_patch(pid, &ctl->patch[i], "");
-	}
+	if (n && which && !cli_json)
+		cli_say("process %d (%s):", pid, st_proc_comm(st_session_proc(s)));
+	for (unsigned int i = 0; i < n; i++)
+		cli_show_patch(pid, &ctl->patch[index[i]], "", false);
 	return CLI_DONE;
 }
 

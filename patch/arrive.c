@@ -35,23 +35,20 @@ static void gone(struct st_work *w, struct st_ctl_patch_object *po, bool callbac
 }
 
 /* Where the functions are. */
-static int find_functions(struct st_work *w, const struct st_ctl_patch_object *po, const char *object)
+static int find_functions(struct st_work *w, const struct st_ctl_patch_object *po, struct st_object *o)
 {
 	struct st_ctl_patch_func *f;
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && (f = st_record_func(w->ctl, w->patch, &i));) {
 		char symbol[ST_NAME_MAX];
-		struct st_manifest_entry e = { .object = object, .symbol = symbol };
+		struct st_manifest_entry e;
 		struct st_fn fn;
 
 		if (f->variable || f->object != (uint32_t)(po - w->ctl->patch_object))
 			continue;
-		st_record_text(w->ctl, f->name, symbol);
-		e.bound = (struct st_bound){ .known = f->bound, .addr = (unsigned long)f->bound_addr, .size = (unsigned long)f->bound_size,
-					     .isa = f->bound_isa };
-		memcpy(e.bound.checksum, f->checksum, sizeof(f->checksum));
-		ret = st_verify_function(w->s, w->objs, &e, &fn, w->err);
+		st_record_entry(w->ctl, f, o->name, symbol, &e);
+		ret = st_verify_function(w->s, o, &e, &fn, w->err);
 		if (ret)
 			break;
 		f->size = fn.size;
@@ -62,13 +59,13 @@ static int find_functions(struct st_work *w, const struct st_ctl_patch_object *p
 	return ret;
 }
 
-static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_object *o, const char *object, bool fresh)
+static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_object *o, bool fresh)
 {
 	uint32_t level = st_work_patch(w)->level;
 	struct st_moves m = { 0 };
 	int ret;
 
-	ret = find_functions(w, po, object) ?: st_part_bind(w, po, o) ?: st_moves_part(w, (uint32_t)(po - w->ctl->patch_object), &m);
+	ret = find_functions(w, po, o) ?: st_part_bind(w, po, o) ?: st_moves_part(w, (uint32_t)(po - w->ctl->patch_object), &m);
 	po->base = o->lo;
 	po->there = !ret;
 	ret = ret ?: st_callback_pre_patch(w, po);
@@ -79,10 +76,48 @@ static int come(struct st_work *w, struct st_ctl_patch_object *po, struct st_obj
 		char why[ST_ERR_MAX];
 
 		memcpy(why, w->err, sizeof(why));
-		gone(w, po, po->called);
+		st_callback_post_unpatch(w, po);
+		gone(w, po, false);
 		memcpy(w->err, why, sizeof(why));
 	}
 	return ret;
+}
+
+/* The object that a part is for, as it is now. */
+static int find_object(struct st_work *w, const struct st_ctl_patch_object *po, char name[ST_NAME_MAX], struct st_object **o)
+{
+	char build_id[ST_NAME_MAX];
+
+	return st_part_object(w, st_record_text(w->ctl, po->name, name),
+			      po->build_id ? st_record_text(w->ctl, po->build_id, build_id) : NULL, o);
+}
+
+int st_depart(struct st_work *w)
+{
+	unsigned int patch = w->patch;
+	struct st_ctl_patch_object *po;
+	char why[ST_ERR_MAX], *err = w->err;
+	int n = 0;
+
+	w->err = why;
+	for (w->patch = 0; w->patch < ST_PATCHES_MAX; w->patch++) {
+		for (uint32_t i = 0; st_work_patch(w)->state == ST_PATCH_ENABLED && (po = st_record_object(w->ctl, w->patch, &i));) {
+			char name[ST_NAME_MAX];
+			struct st_object *o;
+
+			if (!po->there)
+				continue;
+			find_object(w, po, name, &o);
+			if (o && o->lo == po->base)
+				continue;
+			if (!n++)
+				st_session_forget(w->s);
+			gone(w, po, true);
+		}
+	}
+	w->patch = patch;
+	w->err = err;
+	return n;
 }
 
 int st_arrive(struct st_work *w, bool fresh)
@@ -91,19 +126,12 @@ int st_arrive(struct st_work *w, bool fresh)
 	int n = 0, first = 0;
 
 	for (uint32_t i = 0; (po = st_record_object(w->ctl, w->patch, &i));) {
-		char object[ST_NAME_MAX], build_id[ST_NAME_MAX], why[ST_ERR_MAX];
+		char object[ST_NAME_MAX], why[ST_ERR_MAX];
 		struct st_object *o;
-		int ret;
+		int ret = po->there ? 0 : find_object(w, po, object, &o);
 
-		ret = st_part_object(w, st_record_text(w->ctl, po->name, object),
-				     po->build_id ? st_record_text(w->ctl, po->build_id, build_id) : NULL, &o);
-		if (po->there && (!o || o->lo != po->base)) {
-			st_session_forget(w->s);
-			gone(w, po, true);
-			n++;
-		}
 		if (!ret && !po->there && o) {
-			ret = come(w, po, o, object, fresh);
+			ret = come(w, po, o, fresh);
 			n += ret >= 0;
 		}
 		if (ret < 0 && !first) {

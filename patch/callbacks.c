@@ -137,6 +137,11 @@ void st_callbacks_post_unpatch(struct st_work *w)
 			unpatched(w, po, NULL);
 }
 
+void st_callback_post_unpatch(struct st_work *w, struct st_ctl_patch_object *po)
+{
+	unpatched(w, po, NULL);
+}
+
 void st_callback_gone(struct st_work *w, struct st_ctl_patch_object *po)
 {
 	tell(w, NULL, po, ST_PRE_UNPATCH, "pre-unpatch");

@@ -190,6 +190,7 @@ static void report(struct st_work *w, const struct wait *t, bool reversed)
 	char name[64];
 
 	p.name = st_record_name(w->ctl, w->patch, name);
+	snprintf(st_work_patch(w)->busy, sizeof(st_work_patch(w)->busy), "%.199s", t->n ? t->busy[0].text : "");
 	if (w->o->progress)
 		w->o->progress(w->o->ctx, &p);
 }

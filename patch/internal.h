@@ -42,6 +42,9 @@ struct st_ctl_patch_word *st_record_word(struct st_ctl *ctl, unsigned int patch,
 #define ST_NAME_MAX 1024
 /* A name; "" if it is not one. Returns buf. */
 const char *st_record_text(const struct st_ctl *ctl, uint32_t at, char buf[ST_NAME_MAX]);
+/* What the manifest said about a function or variable; its symbol goes to buf. */
+void st_record_entry(const struct st_ctl *ctl, const struct st_ctl_patch_func *f, const char *object, char buf[ST_NAME_MAX],
+		     struct st_manifest_entry *e);
 /* The name of a patch; buf has 64 bytes. */
 const char *st_record_name(const struct st_ctl *ctl, unsigned int patch, char buf[64]);
 
@@ -115,13 +118,13 @@ void st_callbacks_pre_unpatch(struct st_work *w, struct st_stop *stop);
 void st_callbacks_post_unpatch(struct st_work *w);
 /* The same for one object. */
 int st_callback_pre_patch(struct st_work *w, struct st_ctl_patch_object *po);
+void st_callback_post_unpatch(struct st_work *w, struct st_ctl_patch_object *po);
 void st_callback_gone(struct st_work *w, struct st_ctl_patch_object *po);
 
-/*
- * arrive.c: objects of w->patch that have come or gone since it was applied. Return: how many, or a negative errno; what could not be
- * put in place waits on.
- */
+/* arrive.c: objects of w->patch that have come since it was applied. Return: how many, or a negative errno; the others wait on. */
 int st_arrive(struct st_work *w, bool fresh);
+/* Objects of all patches that have gone. Return: how many. */
+int st_depart(struct st_work *w);
 
 /* change.c: a patch becomes enabled, or disabled. */
 

@@ -124,30 +124,13 @@ int st_parts_find(struct st_work *w, const struct st_manifest *m, struct st_part
 		ret = look_only(w, m, parts, m->object[i].object);
 	for (size_t i = 0; !ret && i < m->targets; i++)
 		ret = look_only(w, m, parts, m->target[i].object);
-	for (size_t i = 0; !ret && i < m->replaces; i++)
-		if (find(parts, m->replace[i].object)->o)
-			ret = st_verify_function(w->s, w->objs, &m->replace[i], &parts->fn[i], w->err);
+	for (size_t i = 0; !ret && i < m->replaces; i++) {
+		struct st_object *o = find(parts, m->replace[i].object)->o;
+
+		if (o)
+			ret = st_verify_function(w->s, o, &m->replace[i], &parts->fn[i], w->err);
+	}
 	return ret;
-}
-
-static int find_symbol(struct st_work *w, const struct st_ctl_patch_func *f, struct st_object *o, unsigned long *value)
-{
-	char name[ST_NAME_MAX];
-	struct st_symbol sym;
-
-	if (f->bound) {
-		*value = o->bias + (unsigned long)f->bound_addr + (f->bound_isa == ST_ISA_T32);
-		return 0;
-	}
-	switch (st_object_symbol(o, st_record_text(w->ctl, f->name, name), NULL, &sym)) {
-	case 0:
-		*value = sym.addr | (sym.isa == ST_ISA_T32);
-		return 0;
-	case -EEXIST:
-		return st_patch_fail(w->err, -EINVAL, "%s has several symbols %s", o->name, name);
-	default:
-		return st_patch_fail(w->err, -ENOENT, "%s has no symbol %s", o->name, name);
-	}
 }
 
 int st_part_bind(struct st_work *w, const struct st_ctl_patch_object *po, struct st_object *o)
@@ -157,11 +140,14 @@ int st_part_bind(struct st_work *w, const struct st_ctl_patch_object *po, struct
 	int ret = 0;
 
 	for (uint32_t i = 0; !ret && (f = st_record_func(w->ctl, w->patch, &i));) {
+		struct st_manifest_entry e;
+		char symbol[ST_NAME_MAX];
 		unsigned long value;
 
 		if (!f->variable || f->object != index)
 			continue;
-		ret = find_symbol(w, f, o, &value);
+		st_record_entry(w->ctl, f, o->name, symbol, &e);
+		ret = st_verify_target(o, &e, &value, w->err);
 		if (!ret && st_mem_write(st_session_proc(w->s), (unsigned long)f->to, &value, sizeof(value)))
 			ret = st_patch_fail(w->err, -EINVAL, "a variable of the patch can't be set");
 	}

@@ -5,12 +5,31 @@
 #include <string.h>
 #include <patch/internal.h>
 
-static int begin(struct st_work *w, struct st_session *s, const struct st_patch_options *o, char *err)
+static void end(struct st_work *w)
 {
+	st_objects_free(w->objs);
+	st_session_unlock(w->s);
+}
+
+/* The process is ours, and all that other tools, or the program, have left behind is put in order. *departed: objects that have gone. */
+static int begin(struct st_work *w, struct st_session *s, const struct st_patch_options *o, char *err, int *departed)
+{
+	unsigned int patch;
+	bool reversed;
 	int ret = st_session_lock(s);
 
 	*w = (struct st_work){ .s = s, .ctl = st_session_ctl(s), .o = o, .err = err };
-	return ret ? st_patch_fail(err, ret, "%s", st_session_error(s)) : 0;
+	if (ret)
+		return st_patch_fail(err, ret, "%s", st_session_error(s));
+	*departed = 0;
+	ret = st_objects_read(st_session_proc(s), &w->objs, err);
+	if (!ret)
+		ret = st_change_recover(w);
+	if (!ret && !st_transition_pending(s, &patch, &reversed))
+		*departed = st_depart(w);
+	if (ret)
+		end(w);
+	return ret;
 }
 
 static int level_of(struct st_work *w, enum st_level own, enum st_level *level)
@@ -118,12 +137,9 @@ static int apply_new(struct st_work *w, const struct st_patch_file *file)
 
 static int apply(struct st_work *w, const struct st_patch_file *file)
 {
+	int i = st_patch_find(w->ctl, file->m.name), ret;
 	bool to_enabled;
-	int i, ret = st_change_recover(w);
 
-	if (ret)
-		return ret;
-	i = st_patch_find(w->ctl, file->m.name);
 	if (i < 0)
 		return apply_new(w, file);
 	w->patch = (unsigned int)i;
@@ -140,16 +156,12 @@ static int apply(struct st_work *w, const struct st_patch_file *file)
 int st_patch_apply(struct st_session *s, const struct st_patch_file *file, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
 	struct st_work w;
-	int ret = begin(&w, s, o, err);
+	int gone, ret = begin(&w, s, o, err, &gone);
 
 	if (ret)
 		return ret;
-	ret = st_objects_read(st_session_proc(s), &w.objs, err);
-	if (!ret) {
-		ret = apply(&w, file);
-		st_objects_free(w.objs);
-	}
-	st_session_unlock(s);
+	ret = apply(&w, file);
+	end(&w);
 	return ret;
 }
 
@@ -158,11 +170,8 @@ static int revert(struct st_work *w, const char *name)
 	struct st_moves moves = { 0 };
 	enum st_level level;
 	bool to_enabled;
-	int i, ret = st_change_recover(w);
+	int i = st_patch_find(w->ctl, name), ret;
 
-	if (ret)
-		return ret;
-	i = st_patch_find(w->ctl, name);
 	if (i < 0)
 		return st_patch_fail(w->err, -ENOENT, "there is no patch %s in process %d (sidetrack patch list -p %d)", name,
 				     st_work_pid(w), st_work_pid(w));
@@ -185,41 +194,36 @@ static int revert(struct st_work *w, const char *name)
 int st_patch_revert(struct st_session *s, const char *name, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
 	struct st_work w;
-	int ret = begin(&w, s, o, err);
+	int gone, ret = begin(&w, s, o, err, &gone);
 
 	if (ret)
 		return ret;
 	ret = revert(&w, name);
-	st_session_unlock(s);
+	end(&w);
 	return ret;
 }
 
 int st_patch_arrived(struct st_session *s, bool fresh, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
-	unsigned int other;
+	unsigned int pending;
 	bool reversed;
 	struct st_work w;
-	int ret = begin(&w, s, o, err), n = 0;
+	int n, ret = begin(&w, s, o, err, &n);
 
 	if (ret)
 		return ret;
-	ret = st_change_recover(&w);
-	/* What comes while a transition is under way is put in place by who ends it. */
-	if (!ret && !st_transition_pending(s, &other, &reversed))
-		ret = st_objects_read(st_session_proc(s), &w.objs, err);
-	for (w.patch = 0; w.objs && w.patch < ST_PATCHES_MAX; w.patch++) {
+	for (w.patch = 0; w.patch < ST_PATCHES_MAX; w.patch++) {
 		char why[ST_ERR_MAX];
 		int got;
 
-		if (st_work_patch(&w)->state != ST_PATCH_ENABLED)
+		/* What comes while a transition is under way waits until that is over. */
+		if (st_work_patch(&w)->state != ST_PATCH_ENABLED || st_transition_pending(s, &pending, &reversed))
 			continue;
 		w.err = ret ? why : err;
 		got = st_arrive(&w, fresh);
 		n += got > 0 ? got : 0;
 		ret = ret ? ret : got < 0 ? got : 0;
 	}
-	if (w.objs)
-		st_objects_free(w.objs);
-	st_session_unlock(s);
+	end(&w);
 	return ret ? ret : n;
 }

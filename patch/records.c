@@ -48,6 +48,17 @@ const char *st_record_text(const struct st_ctl *ctl, uint32_t at, char buf[ST_NA
 	return buf;
 }
 
+void st_record_entry(const struct st_ctl *ctl, const struct st_ctl_patch_func *f, const char *object, char buf[ST_NAME_MAX],
+		     struct st_manifest_entry *e)
+{
+	*e = (struct st_manifest_entry){ .object = object, .symbol = st_record_text(ctl, f->name, buf) };
+	e->bound = (struct st_bound){
+		.known = f->bound, .addr = (unsigned long)f->bound_addr, .size = (unsigned long)f->bound_size,
+		.room = (unsigned long)f->bound_room, .isa = f->bound_isa, .function = f->bound_function,
+	};
+	memcpy(e->bound.checksum, f->checksum, sizeof(f->checksum));
+}
+
 const char *st_record_name(const struct st_ctl *ctl, unsigned int patch, char buf[64])
 {
 	memcpy(buf, ctl->patch[patch].name, 64);
@@ -218,7 +229,9 @@ static int make_func(struct st_work *w, const struct st_patch_file *file, const 
 	f->bound = e->bound.known;
 	f->bound_addr = e->bound.addr;
 	f->bound_size = e->bound.size;
+	f->bound_room = e->bound.room;
 	f->bound_isa = e->bound.isa;
+	f->bound_function = e->bound.function;
 	memcpy(f->checksum, e->bound.checksum, sizeof(f->checksum));
 	ret = own(w, file, l, e->own, fn ? "function" : "variable", &f->to, &f->to_size);
 	if (!ret && !fn && l->hi - f->to < sizeof(long))

@@ -347,6 +347,7 @@ int st_object_fd(const struct st_object *obj);
 struct st_symbol {
 	const char *name;
 	const char *version; /* NULL: none */
+	const char *file;    /* of a static one: the source file, without folder; NULL: not known */
 	unsigned long addr;  /* in the process; no Thumb bit; STT_TLS: offset in the TLS block */
 	unsigned long size;
 	unsigned char type; /* STT_* */
@@ -358,6 +359,7 @@ struct st_symbol {
 
 /**
  * st_object_symbol() - a defined symbol by its name
+ * @name: FILE:NAME: a static one of this source file
  * @version: NULL: the default version; else this one
  * @sym: filled in; strings are valid until st_objects_free()
  *

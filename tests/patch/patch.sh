@@ -68,7 +68,7 @@ for file in "$@"; do
 	*no_function*) why='no function there_is_none' ;;
 	*no_import*) why='there_is_none_either' ;;
 	*build_id*) why='is for patched with build-id 00112233' ;;
-	*level*) why="level 'process' is not there yet" ;;
+	*level*) why="there is no level 'sometimes'" ;;
 	*constructor*) why='onstructor' ;;
 	*tls*) why='TLS|thread-local' ;;
 	*) continue ;;
