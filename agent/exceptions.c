@@ -8,7 +8,7 @@
 
 struct st_patch_frames st_patch_frames[ST_PATCHES_MAX];
 
-static const struct st_patch_frames *frames_at(unsigned long pc)
+const struct st_patch_frames *st_patch_frames_at(unsigned long pc)
 {
 	for (unsigned int i = 0; i < ST_PATCHES_MAX && st_patch_frames[i].lo; i++) {
 		const struct st_patch_frames *f = &st_patch_frames[i];
@@ -22,7 +22,7 @@ static const struct st_patch_frames *frames_at(unsigned long pc)
 #if defined(__arm__)
 const void *st_patch_index(unsigned long pc, int *count)
 {
-	const struct st_patch_frames *f = frames_at(pc);
+	const struct st_patch_frames *f = st_patch_frames_at(pc);
 
 	if (!f)
 		return NULL;
@@ -40,7 +40,7 @@ struct entry {
 
 const void *st_patch_description(unsigned long pc, unsigned long *func)
 {
-	const struct st_patch_frames *f = frames_at(pc);
+	const struct st_patch_frames *f = st_patch_frames_at(pc);
 	unsigned long lo = 0, hi, base, start, description;
 	const struct entry *table;
 

@@ -3,6 +3,8 @@
  * By which the unwinders of a process learn of pending returns (engine/unwind.h; on ARM the tool has written the islands' heads), and
  * of patches.
  */
+#include <dlfcn.h>
+#include <agent/frames.h>
 #include <agent/probe.h>
 #include <agent/unwind.h>
 #include <engine/unwind.h>
@@ -42,6 +44,18 @@ void st_unwind_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip
 	st_regs_set_pc(regs, regs->lr);
 }
 #else
+/* The hooked function returns this, and does nothing. */
+static void answer(struct st_regs *regs, unsigned long value)
+{
+#if defined(__x86_64__)
+	regs->ax = value;
+	st_regs_set_pc(regs, (unsigned long)st_return_ret);
+#else
+	regs->regs[0] = value;
+	st_regs_set_pc(regs, regs->regs[30]);
+#endif
+}
+
 /* As libgcc has it (unwind-dw2-fde.h). */
 struct dwarf_eh_bases {
 	void *tbase, *dbase, *func;
@@ -63,12 +77,26 @@ void st_unwind_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip
 	bases->tbase = NULL;
 	bases->dbase = NULL;
 	bases->func = (void *)func;
-#if defined(__x86_64__)
-	regs->ax = (unsigned long)fde;
-	st_regs_set_pc(regs, (unsigned long)st_return_ret);
-#else
-	regs->regs[0] = (unsigned long)fde;
-	st_regs_set_pc(regs, regs->regs[30]);
-#endif
+	answer(regs, (unsigned long)fde);
 }
+
+#if defined(DLFO_STRUCT_HAS_EH_DBASE)
+void st_find_object_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
+{
+	const struct st_patch_frames *f = st_patch_frames_at(st_regs_argument(regs, 0));
+	struct dl_find_object *result = (struct dl_find_object *)st_regs_argument(regs, 1);
+
+	(void)hook;
+	(void)ip;
+	(void)parent_ip;
+	if (!f)
+		return;
+	result->dlfo_flags = 0;
+	result->dlfo_map_start = (void *)f->lo;
+	result->dlfo_map_end = (void *)f->hi;
+	result->dlfo_link_map = NULL;
+	result->dlfo_eh_frame = (void *)(f->table - ST_FRAMES_TABLE);
+	answer(regs, 0);
+}
+#endif
 #endif

@@ -98,8 +98,9 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop);
 int st_session_unwinders(struct st_session *s);
 /* The same for the frames of patches. How many unwinders there are; -ENOTSUP: one can't be hooked. */
 int st_session_find_frames(struct st_session *s);
-/* Their hook's place among ctl->internal. */
+/* The hooks' places among ctl->internal. */
 #define ST_INTERNAL_UNWIND 2
+#define ST_INTERNAL_OBJECT 3
 
 /* shadow.c: the agent's code from which constructors and destructors of shadow variables are called, if there are any. How many pieces. */
 #define ST_SHADOW_CODE 2
