@@ -14,13 +14,14 @@
 #include <agent/fetch.h>
 #include <agent/mail.h>
 #include <agent/patches.h>
+#include <agent/transition.h>
 #include <engine/arch.h>
 #include <engine/return.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	3
+#define ST_CTL_VERSION	4
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
@@ -212,6 +213,7 @@ struct st_ctl {
 	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
+	struct st_ctl_transition transition;
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
 	struct st_ctl_site site[ST_SITES_MAX];
