@@ -171,12 +171,12 @@ struct st_ring {
 /* ---- patches: patches.h ---- */
 
 /* Memory that we mapped in the target and that goes away with the agent. */
-enum st_region_kind { ST_REGION_FREE, ST_REGION_AGENT, ST_REGION_ISLAND, ST_REGION_PATCH, ST_REGION_CTL };
+enum st_region_kind { ST_REGION_FREE, ST_REGION_AGENT, ST_REGION_ISLAND, ST_REGION_PATCH, ST_REGION_CTL, ST_REGION_SHADOW };
 struct st_ctl_region {
 	uint32_t kind;
 	uint32_t released;	/* pid of the process in which it is unmapped already, while that is being left */
 	uint64_t start, size;
-	uint64_t used;		/* ISLAND: bytes handed out */
+	uint64_t used;		/* ISLAND: bytes handed out. PATCH: 1: it is never unmapped, exceptions of its types may be alive */
 };
 
 struct st_ctl {
