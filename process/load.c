@@ -36,6 +36,7 @@ struct image {
 	unsigned long relro, relro_end;
 	struct table dynamic, symtab, strtab, rela, rel, jmprel, relr, versym, verneed;
 	bool jmprel_is_rela;
+	bool throws, own_types; /* C++ exceptions; has some types that the process has not */
 	char *err;
 };
 
@@ -270,12 +271,30 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	return NULL;
 }
 
+/*
+ * Is it something of which C++ has one in a process, however many objects define it? What describes types, inline variables, static ones
+ * of inline functions; and a destructor whose address is taken, which is what an exception refers to. The process's own is also still
+ * there when the patch is not, where an exception may be. @called: it is for a
+ * call (DT_JMPREL).
+ */
+static bool is_shared(const ElfW(Sym) *sym, const char *name, bool called)
+{
+	size_t len = strlen(name);
+
+	if (ELF64_ST_BIND(sym->st_info) != STB_WEAK && ELF64_ST_BIND(sym->st_info) != STB_GNU_UNIQUE)
+		return false;
+	if (ELF64_ST_TYPE(sym->st_info) == STT_OBJECT)
+		return true;
+	return !called && len > 6 && !strncmp(name, "_ZN", 3) && name[len - 4] == 'D' && !strcmp(name + len - 2, "Ev");
+}
+
 /* The value of symbol @i. */
-static int symbol_value(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			unsigned long i, unsigned long *value)
+static int symbol_value(struct image *im, const struct st_load_opts *opts, unsigned long bias, unsigned long i, bool called,
+			unsigned long *value)
 {
 	const uint8_t *p = at(im, im->symtab.addr + i * sizeof(ElfW(Sym)), sizeof(ElfW(Sym)));
 	const char *name, *version;
+	unsigned long other;
 	ElfW(Sym) sym;
 	int ret;
 
@@ -297,11 +316,19 @@ static int symbol_value(const struct image *im, const struct st_load_opts *opts,
 		if (ELF64_ST_TYPE(sym.st_info) == STT_GNU_IFUNC)
 			return refuse(im, "it has indirect functions (ifunc) of its own");
 		*value = bias + sym.st_value;
+		name = string(im, sym.st_name);
+		if (!name || !opts->resolve || !is_shared(&sym, name, called))
+			return 0;
+		if (!opts->resolve(opts->ctx, name, NULL, &other))
+			*value = other;
+		else if (!strncmp(name, "_ZTI", 4) || ELF64_ST_TYPE(sym.st_info) != STT_OBJECT)
+			im->own_types = true;
 		return 0;
 	}
 	name = string(im, sym.st_name);
 	if (!name)
 		return damaged(im, "a symbol's name is not in the file");
+	im->throws |= !strcmp(name, "__cxa_throw");
 	version = version_wanted(im, i);
 	ret = opts->resolve ? opts->resolve(opts->ctx, name, version, value) : -ENOENT;
 	if (!ret)
@@ -343,8 +370,8 @@ static unsigned int type_of(unsigned long info)
 	return sizeof(long) == 8 ? info & 0xffffffff : info & 0xff;
 }
 
-static int relocate_one(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			uint8_t *mem, const ElfW(Rela) * r, bool in_place)
+static int relocate_one(struct image *im, const struct st_load_opts *opts, unsigned long bias,
+			uint8_t *mem, const ElfW(Rela) * r, bool in_place, bool plt)
 {
 	unsigned long value = 0, addend = r->r_addend;
 	const char *why = NULL;
@@ -368,7 +395,7 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	if (kind == ST_RELOC_RELATIVE) {
 		value = bias;
 	} else {
-		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), &value);
+		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), plt, &value);
 		if (ret)
 			return ret;
 	}
@@ -379,8 +406,8 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	return 0;
 }
 
-static int relocate_table(const struct image *im, const struct st_load_opts *opts,
-			  unsigned long bias, uint8_t *mem, struct table table, bool rela)
+static int relocate_table(struct image *im, const struct st_load_opts *opts,
+			  unsigned long bias, uint8_t *mem, struct table table, bool rela, bool plt)
 {
 	size_t size = rela ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel)), i;
 	const uint8_t *p;
@@ -395,7 +422,7 @@ static int relocate_table(const struct image *im, const struct st_load_opts *opt
 	for (i = 0; i + size <= table.size; i += size) {
 		/* Rel is the first part of Rela. */
 		memcpy(&r, p + i, size);
-		ret = relocate_one(im, opts, bias, mem, &r, !rela);
+		ret = relocate_one(im, opts, bias, mem, &r, !rela, plt);
 		if (ret)
 			return ret;
 	}
@@ -442,16 +469,16 @@ static int relocate_relr(const struct image *im, unsigned long bias, uint8_t *me
 	return ret;
 }
 
-static int relocate(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+static int relocate(struct image *im, const struct st_load_opts *opts, unsigned long bias,
 		    uint8_t *mem)
 {
 	int ret = relocate_relr(im, bias, mem);
 
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rela, true);
+		ret = relocate_table(im, opts, bias, mem, im->rela, true, false);
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rel, false);
-	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela);
+		ret = relocate_table(im, opts, bias, mem, im->rel, false, false);
+	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela, true);
 }
 
 static int prot_of(const ElfW(Phdr) * ph)
@@ -601,7 +628,8 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 				: "");
 		goto undo;
 	}
-	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0};
+	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0,
+					 .keep = im.throws && im.own_types};
 	if (fd >= 0)
 		st_remote_close(remote, fd);
 	free(mem);

@@ -548,6 +548,7 @@ struct st_loaded {
 	unsigned long bias;
 	unsigned long lo, hi; /* all of its memory */
 	bool named;	      /* mapped from the file */
+	bool keep;	      /* throws exceptions of types that are its own: those may be alive when it isn't run any more */
 };
 
 /**

@@ -68,6 +68,27 @@ int st_session_settle(struct st_session *s);
 /* Where a function or variable of the agent is in the process (ARM: with Thumb bit). Return: 0 or -ENOENT. */
 int st_session_agent_symbol(struct st_session *s, const char *name, unsigned long *addr);
 
+/*
+ * st_session_frames() - exceptions, and all else that unwinds, pass through the functions of a patch that has been loaded
+ * @file, @len: its bytes
+ *
+ * Before it is put in place, with no thread stopped. What comes to the process later and unwinds is found by st_session_returns().
+ *
+ * Return: 0; 1: they will not, but the patch itself does not use exceptions (st_session_error() has a sentence for the user); -ENOTSUP: it
+ * does; or another negative errno.
+ */
+int st_session_frames(struct st_session *s, const void *file, size_t len, const struct st_loaded *loaded);
+/* The patch at @lo goes, or has gone: st_session_release() does that by itself. */
+void st_session_drop_frames(struct st_session *s, unsigned long lo);
+
+/*
+ * st_session_shadow() - memory for shadow variables (agent/shadow.h), unless the process has it already
+ * @r: a borrowed thread of the process
+ *
+ * Before a patch that uses them is put in place. It stays until sidetrack detaches. Return: 0 or a negative errno.
+ */
+int st_session_shadow(struct st_session *s, struct st_remote *r);
+
 struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);
 const char *st_session_error(struct st_session *s);
@@ -89,7 +110,8 @@ const char *st_object_no_breakpoints(const struct st_objects *objs, const struct
 void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO]);
 
 /*
- * st_session_returns() - unwinders that have come to the process since return hooks were set find their way through pending returns, too
+ * st_session_returns() - unwinders that have come to the process since return hooks were set, or patches applied, find their way through
+ * pending returns and patches, too
  * Return: 0, or a negative errno: exceptions may end the process.
  */
 int st_session_returns(struct st_session *s);

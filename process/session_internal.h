@@ -101,6 +101,15 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop);
  * hooked; an exception would end the process.
  */
 int st_session_unwinders(struct st_session *s);
+/* The same for the frames of patches. How many unwinders there are; -ENOTSUP: one can't be hooked. */
+int st_session_find_frames(struct st_session *s);
+/* The hooks' places among ctl->internal. */
+#define ST_INTERNAL_UNWIND 2
+#define ST_INTERNAL_OBJECT 3
+
+/* shadow.c: the agent's code from which constructors and destructors of shadow variables are called, if there are any. How many pieces. */
+#define ST_SHADOW_CODE 2
+size_t st_session_shadow_code(struct st_session *s, struct st_range code[ST_SHADOW_CODE]);
 
 static inline void st_nap_ms(long ms)
 {

@@ -15,6 +15,7 @@
  * Children that were forked in between have the records in common with the process, and their own agent (transition.h): they are
  * stopped and looked at before the records change.
  */
+#include "process/internal.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
