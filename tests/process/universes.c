@@ -177,7 +177,7 @@ static int runs(struct st_session *s)
 	return 1;
 }
 
-static unsigned long steps, reversals, longest_us;
+static unsigned long steps, reversals;
 
 static int step_all(struct st_session *s, int patience)
 {
@@ -443,7 +443,7 @@ static void parked(const char *program, char *const arg[])
 		nap_us(1000);
 	ret = step_all(s, 2000);
 	check(!ret && !st_transition_finish(s) && runs(s) == 2, "parked: let go: %d %s", ret, st_session_error(s));
-	change(s, ST_LEVEL_PROCESS, 1, 0, "parked");
+	change(s, ST_LEVEL_THREAD, 1, 0, "parked");
 	leave(s, "parked");
 }
 

@@ -7,7 +7,6 @@
  *
  * Commands on stdin: p a thread is parked in first(), u it goes on; at the end of stdin it says "ok ROUNDS MIXES".
  */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -157,8 +156,10 @@ static void *forker(void *arg)
 
 	while (!ending) {
 		first(FORK);
-		if (getpid() == me)
+		if (getpid() == me) {
+			usleep(500);
 			continue;
+		}
 		for (int i = 0; i < 300; i++)
 			first(2);
 		_exit(0);
