@@ -47,7 +47,7 @@ static void nap_us(long us)
 static pid_t target;
 static int door, out;
 
-struct shared { unsigned long mixes, rounds, children, version[4], parked; };
+struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes; };
 static unsigned long shared_at;
 
 static bool start(const char *program, char *const arg[])
@@ -224,7 +224,7 @@ static bool change(struct st_session *s, enum st_level level, int to, int turns,
 	}
 	ret = step_all(s, 3000);
 	check(!ret, "%s: %d to %d, not through: %d %s", what, from, to, ret, st_session_error(s));
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 3000; i++) {
 		ret = st_transition_finish(s);
 		if (ret != -EBUSY)
 			break;
@@ -241,8 +241,8 @@ static void summary(struct st_session *s, const char *what)
 	struct shared x = look(s);
 
 	st_session_stops(s, &stops, &longest);
-	printf("%s: %lu steps, %lu turned round, %lu stops, longest %lu us; %lu %lu %lu rounds, %lu children, %lu mixes\n", what, steps,
-	       reversals, stops, longest / 1000, x.version[1], x.version[2], x.version[3], x.children, x.mixes);
+	printf("%s: %lu steps, %lu turned round, %lu stops, longest %lu us; %lu %lu %lu rounds, %lu children, %lu mixes (%lu)\n", what, steps,
+	       reversals, stops, longest / 1000, x.version[1], x.version[2], x.version[3], x.children, x.mixes, x.child_mixes);
 }
 
 static void leave(struct st_session *s, const char *what)
@@ -469,7 +469,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(test, "process"))
 		swap(program, all, ST_LEVEL_PROCESS, 2, test);
 	else if (!strcmp(test, "fork"))
-		swap(program, forks, ST_LEVEL_THREAD, 1, test);
+		swap(program, forks, ST_LEVEL_THREAD, getenv("TURNS") ? 1 : 0, test);
 	else if (!strcmp(test, "killed"))
 		killed(program, all, ST_LEVEL_THREAD);
 	else if (!strcmp(test, "probed"))

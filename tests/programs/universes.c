@@ -21,19 +21,22 @@
 
 enum { PLAIN, PARK = -1, FORK = -2 };
 
-struct shared { unsigned long mixes, rounds, children, version[4], parked; };
+struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes; };
 
 struct shared *shared;
 static volatile bool ending;
 static bool sleeps;
 static int door[2];
 static __thread volatile long inside;
+static pid_t home;
 
 long first(long how), second(long how);
 
 static void mix(void)
 {
 	__atomic_fetch_add(&shared->mixes, 1, __ATOMIC_RELAXED);
+	if (getpid() != home)
+		__atomic_fetch_add(&shared->child_mixes, 1, __ATOMIC_RELAXED);
 }
 
 static void in_child(long version)
@@ -178,6 +181,8 @@ int main(int argc, char **argv)
 	int n = argc > 1 ? atoi(argv[1]) : 1, used = 0;
 	pthread_t thread[66];
 	char c;
+
+	home = getpid();
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED || pipe(door))
