@@ -33,8 +33,7 @@ const char cli_patch_help[] =
 	"STATE is disabled, transition or enabled; LEVEL is independent, thread or process.\n"
 	"\n"
 	"    -p PID            the process; 'list' without it: all processes\n"
-	"    --timeout TIME    how long to wait for threads in the way (10s; 500ms, 1m ...); then\n"
-	"                      nothing is changed, exit status 3\n"
+	"    --timeout TIME    wait for threads in the way (10s); then nothing is changed, exit 3\n"
 	"    --level LEVEL     be more careful than the patch asks for: thread or process\n"
 	"    --no-wait         leave it in transition if a thread is in the way\n"
 	"    --force           after the timeout wait no more: threads may mix old and new\n"
@@ -43,8 +42,7 @@ const char cli_patch_help[] =
 	"\n"
 	"Example:\n"
 	"    cc -shared -fPIC -O2 -nostartfiles -o fix.so fix.c\n"
-	"    sidetrack patch apply -p 1234 --allow-unsigned fix.so\n"
-	"    sidetrack patch revert -p 1234 fix\n";
+	"    sidetrack patch apply -p 1234 --allow-unsigned fix.so\n";
 
 static int list_process(int pid, struct st_session *s, void *ctx)
 {
