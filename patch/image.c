@@ -23,7 +23,11 @@ static int resolve(void *ctx, const char *name, const char *version, unsigned lo
 {
 	struct imports *imports = ctx;
 
-	if (!strncmp(name, "st_shadow_", sizeof("st_shadow_") - 1) || !strcmp(name, "st_quiescent"))
+	if (!strncmp(name, "st_shadow_", sizeof("st_shadow_") - 1))
+		return st_session_agent_symbol(imports->s, name, addr) ?:
+		       imports->objects.remote ? st_session_shadow(imports->s, imports->objects.remote) : 0;
+	/* The program's own, if it has one: that is known to be one. */
+	if (!strcmp(name, "st_quiescent") && st_resolve_with_objects(&imports->objects, name, NULL, addr) == -ENOENT)
 		return st_session_agent_symbol(imports->s, name, addr);
 	return st_resolve_with_objects(&imports->objects, name, version, addr);
 }
@@ -89,6 +93,7 @@ static int add_region(struct st_work *w, const struct st_loaded *loaded)
 			continue;
 		r->start = loaded->lo;
 		r->size = loaded->hi - loaded->lo;
+		r->used = loaded->keep;
 		__atomic_store_n(&r->kind, ST_REGION_PATCH, __ATOMIC_RELEASE);
 		return 0;
 	}
@@ -126,7 +131,16 @@ int st_image_map(struct st_work *w, const struct st_patch_file *file, const stru
 	if (r)
 		st_remote_end(r);
 	st_resume(stop, NULL);
-	return ret;
+	if (ret)
+		return ret;
+	ret = st_session_frames(w->s, file->image, file->len, loaded);
+	if (ret > 0)
+		st_patch_say(w, "%s", st_session_error(w->s));
+	if (ret < 0) {
+		st_patch_fail(w->err, ret, "%s", st_session_error(w->s));
+		st_image_unmap(w, loaded);
+	}
+	return ret < 0 ? ret : 0;
 }
 
 void st_image_unmap(struct st_work *w, const struct st_loaded *loaded)
@@ -138,6 +152,7 @@ void st_image_unmap(struct st_work *w, const struct st_loaded *loaded)
 	if (st_stop(st_session_proc(w->s), ST_STOP_ONE, ST_PATCH_STOP_MS, &stop, ignored))
 		return;
 	if (!st_remote_begin(stop, NULL, &r, ignored)) {
+		st_session_drop_frames(w->s, loaded->lo);
 		for (unsigned int k = 0; k < ST_REGIONS_MAX; k++)
 			if (w->ctl->region[k].kind == ST_REGION_PATCH && w->ctl->region[k].start == loaded->lo &&
 			    !st_unload(r, loaded))
@@ -150,6 +165,8 @@ void st_image_unmap(struct st_work *w, const struct st_loaded *loaded)
 int st_image_release(struct st_work *w)
 {
 	struct st_ctl_patch *p = st_work_patch(w);
+	char name[64];
+	bool kept;
 	int ret;
 
 	for (unsigned int k = 0; k < ST_REGIONS_MAX; k++) {
@@ -157,13 +174,15 @@ int st_image_release(struct st_work *w)
 
 		if (r->kind != ST_REGION_PATCH || r->start != p->base || !p->base || (p->flags & ST_PATCH_FORCED))
 			continue;
+		kept = r->used;
 		ret = st_session_release(w->s, &k, 1, RELEASE_MS);
 		if (ret)
 			return st_patch_fail(w->err, ret, "%s", st_session_error(w->s));
+		if (kept)
+			st_patch_say(w, "patch %s stays in memory until the process ends: exceptions of its own types may still be alive",
+				     st_record_name(w->ctl, w->patch, name));
 	}
 	if (p->flags & ST_PATCH_FORCED) {
-		char name[64];
-
 		st_patch_say(w, "patch %s stays in memory until the process ends or is detached from: a change to it was forced, so a thread "
 			     "may still be in its functions", st_record_name(w->ctl, w->patch, name));
 	}

@@ -18,7 +18,7 @@ static struct st_range *executable_parts(struct st_session *s, const unsigned in
 	*count = 0;
 	if (st_maps_read(s->proc, &maps, s->err))
 		return NULL;
-	range = calloc(maps->n + 1, sizeof(*range));
+	range = calloc(maps->n + 1 + ST_SHADOW_CODE, sizeof(*range));
 	for (size_t i = 0; range && i < maps->n; i++) {
 		const struct st_map *map = &maps->map[i];
 
@@ -38,7 +38,7 @@ static struct st_range *executable_parts(struct st_session *s, const unsigned in
 
 /*
  * Stubs and the agent call nothing outside, and dispatches that were running have ended (install.c waits for that): a thread is in
- * them only where it stands. A patch's functions call what they like.
+ * them only where it stands. A patch's functions call what they like, and for them the agent calls constructors of shadow variables.
  */
 static int thread_inside(struct st_thread *t, const struct st_range *ours, size_t nours, const struct st_range *theirs,
 			 size_t ntheirs, struct st_hit *hit)
@@ -48,7 +48,13 @@ static int thread_inside(struct st_thread *t, const struct st_range *ours, size_
 	return found || !ntheirs ? found : st_scan(t, theirs, ntheirs, hit);
 }
 
-static int do_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms, bool leaving)
+enum release {
+	RELEASE,		/* these regions */
+	RELEASE_PATCHES,	/* those of them that are patches, before all of them go; and true return addresses are put back */
+	RELEASE_ALL,		/* these, which are all that there are, and all that is named as ours */
+};
+
+static int do_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms, enum release what)
 {
 	struct st_range *ours, *theirs;
 	size_t nours, ntheirs;
@@ -64,6 +70,8 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		free(theirs);
 		return st_session_fail(s, -ENOMEM, "can't read the mappings of process %d", s->pid);
 	}
+	if (what != RELEASE)
+		ntheirs += st_session_shadow_code(s, theirs + ntheirs);
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (;;) {
 		struct st_remote *r;
@@ -75,21 +83,26 @@ static int do_release(struct st_session *s, const unsigned int *region, size_t n
 		for (size_t i = 0; i < st_stop_count(stop) && !found; i++)
 			found = thread_inside(st_stop_thread(stop, i), ours, nours, theirs, ntheirs, &hit);
 		/* Tried again for a while if some return can't be put back, as with a thread that is inside. */
-		ret = found || !leaving ? 0 : st_session_unplant(s, stop);
+		ret = found || what == RELEASE ? 0 : st_session_unplant(s, stop);
 		if (!found && ret != -EBUSY) {
 			ret = ret ?: st_remote_begin(stop, NULL, &r, s->err);
 			for (size_t i = 0; !ret && i < n; i++) {
 				struct st_ctl_region *x = &s->ctl->region[region[i]];
 
-				st_remote_munmap(r, x->start, x->size);
-				if (leaving)
+				if (what == RELEASE_PATCHES && x->kind != ST_REGION_PATCH)
+					continue;
+				if (x->kind == ST_REGION_PATCH)
+					st_session_drop_frames(s, (unsigned long)x->start);
+				if (x->kind != ST_REGION_PATCH || !x->used)
+					st_remote_munmap(r, x->start, x->size);
+				if (what != RELEASE)
 					x->released = (uint32_t)s->pid;
 				else
 					x->kind = ST_REGION_FREE;
 			}
 			if (!ret) {
 				/* And what a killed tool had mapped and not yet noted: nothing leads there. */
-				if (leaving)
+				if (what == RELEASE_ALL)
 					st_session_unmap_named(s, r, true);
 				st_remote_end(r);
 			}
@@ -116,7 +129,7 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		ret = do_release(s, region, n, wait_ms, false);
+		ret = do_release(s, region, n, wait_ms, RELEASE);
 		st_session_unlock(s);
 	}
 	return ret;
@@ -133,6 +146,24 @@ static void drop_hooks(struct st_session *s, struct st_ctl_site *c)
 			c->list[n++] = c->list[i];
 	memset(c->list + n, 0, sizeof(c->list) - n * sizeof(c->list[0]));
 	memset(c->returns, 0, sizeof(c->returns));
+}
+
+/*
+ * The shared memory last: it is what a later tool finds if this one dies. A child that the process has forked has it, too, and
+ * mappings of its own, so what is unmapped is noted by pid and not forgotten.
+ */
+static size_t regions_left(struct st_session *s, unsigned int region[ST_REGIONS_MAX])
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
+		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL &&
+		    s->ctl->region[i].released != (uint32_t)s->pid)
+			region[n++] = i;
+	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
+		if (s->ctl->region[i].kind == ST_REGION_CTL)
+			region[n++] = i;
+	return n;
 }
 
 static int do_detach(struct st_session *s)
@@ -160,6 +191,11 @@ static int do_detach(struct st_session *s)
 		ret = st_session_grace(s);
 	if (!ret)
 		ret = st_traps_end(s, true);
+	/* Exceptions need the agent's hooks until no thread is in a patch, and until true return addresses are back. */
+	if (!ret) {
+		n = regions_left(s, region);
+		ret = do_release(s, region, n, ST_GRACE_MS, RELEASE_PATCHES);
+	}
 	for (unsigned int i = 0; i < ST_INTERNAL_MAX && !ret; i++)
 		ret = st_session_unhook_internal(s, i);
 	if (ret)
@@ -168,19 +204,8 @@ static int do_detach(struct st_session *s)
 		s->ctl->probe_rec[i].state = ST_PROBE_FREE;
 	for (int i = 0; i < ST_PATCHES_MAX; i++)
 		s->ctl->patch[i].state = ST_PATCH_FREE;
-	n = 0;
-	/*
-	 * The shared memory last: it is what a later tool finds if this one dies. A child that the process has forked has it, too,
-	 * and mappings of its own, so what is unmapped is noted by pid and not forgotten.
-	 */
-	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL &&
-		    s->ctl->region[i].released != (uint32_t)s->pid)
-			region[n++] = i;
-	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind == ST_REGION_CTL)
-			region[n++] = i;
-	return do_release(s, region, n, ST_GRACE_MS, true);
+	n = regions_left(s, region);
+	return do_release(s, region, n, ST_GRACE_MS, RELEASE_ALL);
 }
 
 int st_session_detach(struct st_session *s)

@@ -39,7 +39,8 @@ struct image {
 	unsigned long relro, relro_end;
 	struct table dynamic, symtab, strtab, rela, rel, jmprel, relr, versym, verneed;
 	bool jmprel_is_rela;
-	unsigned long *steps; /* in the version table so far */
+	unsigned long steps; /* in the version table so far */
+	bool throws, own_types; /* C++ exceptions; has some types that the process has not */
 	char *err;
 };
 
@@ -230,12 +231,11 @@ static int read_dynamic_table(struct image *im)
 	return 0;
 }
 
-static int open_image(struct image *im, const void *file, size_t len, unsigned long *steps, char *err)
+static int open_image(struct image *im, const void *file, size_t len, char *err)
 {
 	int ret;
 
-	*steps = 0;
-	*im = (struct image){.file = file, .len = len, .steps = steps, .err = err};
+	*im = (struct image){.file = file, .len = len, .err = err};
 	if (len < sizeof(im->ehdr))
 		return damaged(im, "it is too short");
 	memcpy(&im->ehdr, file, sizeof(im->ehdr));
@@ -256,7 +256,7 @@ static int open_image(struct image *im, const void *file, size_t len, unsigned l
 }
 
 /* The version that symbol @i is wanted in, or NULL. */
-static const char *version_wanted(const struct image *im, unsigned long i)
+static const char *version_wanted(struct image *im, unsigned long i)
 {
 	unsigned long need_at = im->verneed.addr, aux_at, n, m;
 	ElfW(Verneed) need;
@@ -270,13 +270,13 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	memcpy(&v, p, sizeof(v));
 	for (n = 0; n < im->verneed.size; n++) {
 		p = at(im, need_at, sizeof(need));
-		if (!p || ++*im->steps > VERSION_STEPS_MAX)
+		if (!p || ++im->steps > VERSION_STEPS_MAX)
 			return NULL;
 		memcpy(&need, p, sizeof(need));
 		aux_at = need_at + need.vn_aux;
 		for (m = 0; m < need.vn_cnt; m++) {
 			p = at(im, aux_at, sizeof(aux));
-			if (!p || ++*im->steps > VERSION_STEPS_MAX)
+			if (!p || ++im->steps > VERSION_STEPS_MAX)
 				return NULL;
 			memcpy(&aux, p, sizeof(aux));
 			if ((aux.vna_other & 0x7fff) == (v & 0x7fff))
@@ -292,12 +292,30 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	return NULL;
 }
 
+/*
+ * Is it something of which C++ has one in a process, however many objects define it? What describes types, inline variables, static ones
+ * of inline functions; and a destructor whose address is taken, which is what an exception refers to. The process's own is also still
+ * there when the patch is not, where an exception may be. @called: it is for a
+ * call (DT_JMPREL).
+ */
+static bool is_shared(const ElfW(Sym) *sym, const char *name, bool called)
+{
+	size_t len = strlen(name);
+
+	if (ELF64_ST_BIND(sym->st_info) != STB_WEAK && ELF64_ST_BIND(sym->st_info) != STB_GNU_UNIQUE)
+		return false;
+	if (ELF64_ST_TYPE(sym->st_info) == STT_OBJECT)
+		return true;
+	return !called && len > 6 && !strncmp(name, "_ZN", 3) && name[len - 4] == 'D' && !strcmp(name + len - 2, "Ev");
+}
+
 /* The value of symbol @i. */
-static int symbol_value(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			unsigned long i, unsigned long *value)
+static int symbol_value(struct image *im, const struct st_load_opts *opts, unsigned long bias, unsigned long i, bool called,
+			unsigned long *value)
 {
 	const uint8_t *p = at(im, im->symtab.addr + i * sizeof(ElfW(Sym)), sizeof(ElfW(Sym)));
 	const char *name, *version;
+	unsigned long other;
 	ElfW(Sym) sym;
 	int ret;
 
@@ -319,13 +337,21 @@ static int symbol_value(const struct image *im, const struct st_load_opts *opts,
 		if (ELF64_ST_TYPE(sym.st_info) == STT_GNU_IFUNC)
 			return refuse(im, "it has indirect functions (ifunc) of its own");
 		*value = bias + sym.st_value;
+		name = string(im, sym.st_name);
+		if (!name || !opts->resolve || !is_shared(&sym, name, called))
+			return 0;
+		if (!opts->resolve(opts->ctx, name, NULL, &other))
+			*value = other;
+		else if (!strncmp(name, "_ZTI", 4) || ELF64_ST_TYPE(sym.st_info) != STT_OBJECT)
+			im->own_types = true;
 		return 0;
 	}
 	name = string(im, sym.st_name);
 	if (!name)
 		return damaged(im, "a symbol's name is not in the file");
+	im->throws |= !strcmp(name, "__cxa_throw");
 	version = version_wanted(im, i);
-	if (*im->steps > VERSION_STEPS_MAX)
+	if (im->steps > VERSION_STEPS_MAX)
 		return damaged(im, "its table of versions has no end");
 	ret = opts->resolve ? opts->resolve(opts->ctx, name, version, value) : -ENOENT;
 	if (!ret)
@@ -367,8 +393,8 @@ static unsigned int type_of(unsigned long info)
 	return sizeof(long) == 8 ? info & 0xffffffff : info & 0xff;
 }
 
-static int relocate_one(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			uint8_t *mem, const ElfW(Rela) * r, bool in_place)
+static int relocate_one(struct image *im, const struct st_load_opts *opts, unsigned long bias,
+			uint8_t *mem, const ElfW(Rela) * r, bool in_place, bool plt)
 {
 	unsigned long value = 0, addend = r->r_addend;
 	const char *why = NULL;
@@ -392,7 +418,7 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	if (kind == ST_RELOC_RELATIVE) {
 		value = bias;
 	} else {
-		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), &value);
+		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), plt, &value);
 		if (ret)
 			return ret;
 	}
@@ -403,8 +429,8 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	return 0;
 }
 
-static int relocate_table(const struct image *im, const struct st_load_opts *opts,
-			  unsigned long bias, uint8_t *mem, struct table table, bool rela)
+static int relocate_table(struct image *im, const struct st_load_opts *opts,
+			  unsigned long bias, uint8_t *mem, struct table table, bool rela, bool plt)
 {
 	size_t size = rela ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel)), i;
 	const uint8_t *p;
@@ -419,7 +445,7 @@ static int relocate_table(const struct image *im, const struct st_load_opts *opt
 	for (i = 0; i + size <= table.size; i += size) {
 		/* Rel is the first part of Rela. */
 		memcpy(&r, p + i, size);
-		ret = relocate_one(im, opts, bias, mem, &r, !rela);
+		ret = relocate_one(im, opts, bias, mem, &r, !rela, plt);
 		if (ret)
 			return ret;
 	}
@@ -466,16 +492,16 @@ static int relocate_relr(const struct image *im, unsigned long bias, uint8_t *me
 	return ret;
 }
 
-static int relocate(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+static int relocate(struct image *im, const struct st_load_opts *opts, unsigned long bias,
 		    uint8_t *mem)
 {
 	int ret = relocate_relr(im, bias, mem);
 
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rela, true);
+		ret = relocate_table(im, opts, bias, mem, im->rela, true, false);
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rel, false);
-	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela);
+		ret = relocate_table(im, opts, bias, mem, im->rel, false, false);
+	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela, true);
 }
 
 static int prot_of(const ElfW(Phdr) * ph)
@@ -577,7 +603,7 @@ static int map_all(struct st_remote *remote, const struct image *im, unsigned lo
 }
 
 /* What the file holds, at its place in private memory, and relocated for a bias. */
-static int make_memory(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+static int make_memory(struct image *im, const struct st_load_opts *opts, unsigned long bias,
 		       uint8_t **mem)
 {
 	size_t i;
@@ -603,12 +629,11 @@ static int resolve_any(void *ctx, const char *name, const char *version, unsigne
 int st_load_check(const void *file, size_t len, char *err)
 {
 	struct st_load_opts opts = {.size = sizeof(opts), .resolve = resolve_any};
-	unsigned long steps;
 	uint8_t *mem = NULL;
 	struct image im;
 	int ret;
 
-	ret = open_image(&im, file, len, &steps, err);
+	ret = open_image(&im, file, len, err);
 	if (!ret)
 		ret = make_memory(&im, &opts, 0, &mem);
 	free(mem);
@@ -618,12 +643,12 @@ int st_load_check(const void *file, size_t len, char *err)
 int st_load(struct st_remote *remote, const void *file, size_t len, const struct st_load_opts *opts,
 	    struct st_loaded *loaded, char *err)
 {
-	unsigned long base = 0, bias, span, steps;
+	unsigned long base = 0, bias, span;
 	uint8_t *mem = NULL;
 	struct image im;
 	int ret, fd = -1;
 
-	ret = open_image(&im, file, len, &steps, err);
+	ret = open_image(&im, file, len, err);
 	if (ret)
 		return ret;
 	span = im.hi - im.lo;
@@ -655,7 +680,8 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 				: "");
 		goto undo;
 	}
-	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0};
+	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0,
+					 .keep = im.throws && im.own_types};
 	if (fd >= 0)
 		st_remote_close(remote, fd);
 	free(mem);
