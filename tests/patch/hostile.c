@@ -229,6 +229,7 @@ static void versions(void)
 	for (size_t i = 0; i < n; i += sizeof(entry))
 		memcpy(table + i, &entry, sizeof(entry));
 	memset(table + n - 4096, 1, 4096);	/* the versions that are looked for */
+	memset(table + n - 4096 - 4, 0, 4);	/* and so it ends */
 	while (ph->p_type == PT_LOAD || ph->p_type == PT_DYNAMIC || ph->p_type == PT_GNU_RELRO)
 		ph++;
 	*ph = (ElfW(Phdr)){ .p_type = PT_LOAD, .p_vaddr = at, .p_filesz = n, .p_memsz = n, .p_flags = PF_R, .p_align = 4096 };
