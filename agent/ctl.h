@@ -14,13 +14,14 @@
 #include <agent/fetch.h>
 #include <agent/mail.h>
 #include <agent/patches.h>
+#include <agent/transition.h>
 #include <engine/arch.h>
 #include <engine/return.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	3
+#define ST_CTL_VERSION	4
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
@@ -72,9 +73,9 @@ struct st_ctl_site {
 	uint64_t addr, func, size;	/* site, function, its length */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
 	uint32_t direct;	/* 1: a jump reaches `redirect`: direct_bytes; 0: it goes through the stub */
-	uint32_t pad;
+	uint32_t was;		/* 1: before that it may have held another one: was_bytes */
 	struct st_ctl_form form[ST_FORMS];
-	uint8_t direct_bytes[ST_JUMP_MAX];
+	uint8_t direct_bytes[ST_JUMP_MAX], was_bytes[ST_JUMP_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];	/* of whichever form displaces more */
 	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
 	unsigned long returns[ST_SITE_HOOKS_MAX + 1];	/* of its return hooks, likewise: ret.hooks points here */
@@ -212,6 +213,7 @@ struct st_ctl {
 	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
+	struct st_ctl_transition transition;
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
 	struct st_ctl_site site[ST_SITES_MAX];

@@ -22,6 +22,8 @@ const char cli_patch_help[] =
 	"sidetrack patch revert -p PID [OPTION]... NAME...\n"
 	"sidetrack patch check [-p PID] [OPTION]... FILE\n"
 	"sidetrack patch list [-p PID]\n"
+	"sidetrack patch build --object [NAME=]FILE... FIX.so -o OUT\n"
+	"sidetrack patch sign --key FILE PATCH... | --generate FILE\n"
 	"\n"
 	"Replaces functions of a running process by those of a patch: a shared object made with\n"
 	"the macros of sidetrack/patch.h. 'revert' brings the old functions back. 'check' says\n"
@@ -196,8 +198,8 @@ static const struct cli_sub {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } subs[] = {
-	{ "build", NULL },
-	{ "sign", NULL },
+	{ "build", cli_patch_build },
+	{ "sign", cli_patch_sign },
 	{ "install", NULL },
 	{ "uninstall", NULL },
 	{ "watch", NULL },

@@ -22,6 +22,10 @@ void cli_patching_begin(struct cli_patching *p, const char *verb);
 /* Who is in the way, and for how long. */
 void cli_patching_busy(const struct cli_patching *p);
 
+/* patch build, patch sign: argv[0] is the sub-command. */
+int cli_patch_build(int argc, char **argv);
+int cli_patch_sign(int argc, char **argv);
+
 /* patch check: one file, pid 0: no process. */
 int cli_patch_check(int pid, const char *path, struct cli_patching *p);
 

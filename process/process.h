@@ -408,6 +408,15 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms,
 	    struct st_stop **stop, char *err);
 
 /**
+ * st_stop_thread_of() - stop one thread, this one
+ * @tid: its id
+ *
+ * Return: as st_stop(); -ENOENT when there is no such thread (any more).
+ */
+int st_stop_thread_of(struct st_proc *proc, pid_t tid, unsigned int timeout_ms, struct st_stop **stop,
+		      char *err);
+
+/**
  * st_resume() - let them go on, and forget the stop
  * @ns: set to the time between the first thread's stop and the last one's release, if not NULL
  *

@@ -132,17 +132,6 @@ bool st_session_there(struct st_session *s);
 /* Free the records of probes whose tool has died, and take them off their sites. */
 int st_session_reap(struct st_session *s);
 
-/* What a patch does to one function: from the next call on it is `to` (with Thumb bit). patch: index in ctl->patch. */
-struct st_replace {
-	struct st_fn fn;
-	unsigned long to;
-};
-
-/* All of them or none. -EBUSY, -ENOTSUP (fn.why, err), ... Threads that are in the old functions finish there. */
-int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n);
-/* Back to what was there before that patch. */
-int st_session_restore(struct st_session *s, unsigned int patch);
-
 /*
  * Wait until no thread is in the memory regions (indices into ctl->region) or may come back to them, then unmap them. -EBUSY
  * after wait_ms, with a sentence that names the thread; nothing is unmapped then.

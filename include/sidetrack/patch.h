@@ -16,7 +16,7 @@
  *	}
  *
  *	$ cc -shared -fPIC -O2 -nostartfiles -o hello_ping.so hello_ping.c
- *	$ sidetrack patch apply -p PID hello_ping.so
+ *	$ sidetrack patch apply -p PID --allow-unsigned hello_ping.so
  *
  * The patch calls what the program and its libraries export by declaring it, as above; what they do not export, and has a
  * symbol in their file, by ST_TARGET(). It may not have constructors or thread-local variables (they are refused).
