@@ -56,13 +56,13 @@ cp "$PROGRAM" "$T/shadowed"
 start idle
 is "before" "$(ask "use 1")" "0 constructed 0 destroyed 0"
 maps=$(wc -l </proc/$TARGET/maps)
-st 0 patch apply -p $TARGET "$FIRST"
+st 0 patch apply --allow-unsigned -p $TARGET "$FIRST"
 is "the first use" "$(ask "use 1")" "11 constructed 1 destroyed 0"
 is "the second" "$(ask "use 1")" "21 constructed 1 destroyed 0"
 is "of another object" "$(ask "use 2")" "11 constructed 2 destroyed 0"
 st 0 patch revert -p $TARGET shadow_first
 is "without a patch" "$(ask "use 1")" "0 constructed 2 destroyed 0"
-st 0 patch apply -p $TARGET "$SECOND"
+st 0 patch apply --allow-unsigned -p $TARGET "$SECOND"
 is "the next patch finds it" "$(ask "use 1")" "31 constructed 2 destroyed 0"
 is "and makes its own" "$(ask "use 3")" "12 constructed 3 destroyed 0"
 is "frees one" "$(ask "drop 2")" "0 constructed 3 destroyed 1"
@@ -73,14 +73,14 @@ is "after that" "$(ask "use 1")" "12 constructed 5 destroyed 4"
 st 0 detach -p $TARGET
 is "detached" "$(ask "use 1")" "0 constructed 5 destroyed 4"
 is "nothing is left" "$(wc -l </proc/$TARGET/maps) $(grep -c sidetrack /proc/$TARGET/maps)" "$maps 0"
-st 0 patch apply -p $TARGET "$FIRST"
+st 0 patch apply --allow-unsigned -p $TARGET "$FIRST"
 is "what was detached from is forgotten" "$(ask "use 1")" "11 constructed 6 destroyed 4"
 finish
 
 # ---- whoever maps memory is killed
 start idle
 is "no mappings" "$(ask nommap)" "0 constructed 0 destroyed 0"
-"$ST" patch apply -p $TARGET "$FIRST" >"$T/out" 2>"$T/err"
+"$ST" patch apply --allow-unsigned -p $TARGET "$FIRST" >"$T/out" 2>"$T/err"
 got=$?
 if grep -q 'seccomp filter' "$T/err"; then
 	skipped=1
@@ -100,9 +100,9 @@ rounds=6
 start busy
 i=0
 while [ $i -lt $rounds ]; do
-	"$ST" patch apply -p $TARGET "$FIRST" 2>"$T/err" || bad "round $i: $(cat "$T/err")"
+	"$ST" patch apply --allow-unsigned -p $TARGET "$FIRST" 2>"$T/err" || bad "round $i: $(cat "$T/err")"
 	"$ST" patch revert -p $TARGET shadow_first 2>"$T/err" || bad "round $i: $(cat "$T/err")"
-	"$ST" patch apply -p $TARGET "$SECOND" 2>"$T/err" || bad "round $i: $(cat "$T/err")"
+	"$ST" patch apply --allow-unsigned -p $TARGET "$SECOND" 2>"$T/err" || bad "round $i: $(cat "$T/err")"
 	if [ $((i % 3)) = 2 ]; then
 		"$ST" detach -p $TARGET 2>"$T/err" || bad "round $i: $(cat "$T/err")"
 	else

@@ -40,7 +40,7 @@ NOINLINE void drop_all(void)
 
 static void *all_the_time(void *arg)
 {
-	char own[4][16] = { "" };
+	char own[4][16] = { "" }, text[64];
 
 	(void)arg;
 	while (!__atomic_load_n(&ended, __ATOMIC_RELAXED)) {
@@ -49,6 +49,8 @@ static void *all_the_time(void *arg)
 				wrong = 1;
 		for (int i = 0; i < 4; i++)
 			drop(own[i]);
+		/* What a patch has left in registers, and looks as if the thread would come back to it, goes. */
+		snprintf(text, sizeof(text), "%p %d", arg, ended);
 	}
 	return NULL;
 }
