@@ -38,9 +38,26 @@ NOINLINE void drop_all(void)
 	__asm__ volatile("nop; nop; nop; nop; nop");
 }
 
+/* What a patch has left in registers, and would look as if the thread would come back to it. */
+static inline void forget(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("mov x0, 0; mov x1, 0; mov x2, 0; mov x3, 0; mov x4, 0; mov x5, 0; mov x6, 0; mov x7, 0; mov x8, 0\n\t"
+			 "mov x9, 0; mov x10, 0; mov x11, 0; mov x12, 0; mov x13, 0; mov x14, 0; mov x15, 0; mov x16, 0; mov x17, 0"
+			 : : : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
+			 "x16", "x17");
+#elif defined(__arm__)
+	__asm__ volatile("mov r0, #0; mov r1, #0; mov r2, #0; mov r3, #0; mov ip, #0" : : : "r0", "r1", "r2", "r3", "ip");
+#else
+	__asm__ volatile("xor %%eax, %%eax; xor %%ecx, %%ecx; xor %%edx, %%edx; xor %%esi, %%esi; xor %%edi, %%edi\n\t"
+			 "xor %%r8d, %%r8d; xor %%r9d, %%r9d; xor %%r10d, %%r10d; xor %%r11d, %%r11d"
+			 : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "cc");
+#endif
+}
+
 static void *all_the_time(void *arg)
 {
-	char own[4][16] = { "" }, text[64];
+	char own[4][16] = { "" };
 
 	(void)arg;
 	while (!__atomic_load_n(&ended, __ATOMIC_RELAXED)) {
@@ -49,8 +66,7 @@ static void *all_the_time(void *arg)
 				wrong = 1;
 		for (int i = 0; i < 4; i++)
 			drop(own[i]);
-		/* What a patch has left in registers, and looks as if the thread would come back to it, goes. */
-		snprintf(text, sizeof(text), "%p %d", arg, ended);
+		forget();
 	}
 	return NULL;
 }
