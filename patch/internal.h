@@ -99,7 +99,7 @@ int st_moves_revert(struct st_work *w, struct st_moves *m);
 /* Those that still run the patch's functions, though it is disabled: a tool was killed. */
 int st_moves_undo(struct st_work *w, struct st_moves *m);
 void st_moves_free(struct st_moves *m);
-/* Where calls of a function end up now, if a patch has replaced it. */
+/* The code that calls of a function end up in now, if a patch has replaced it. */
 void st_order_runs(struct st_ctl *ctl, uint64_t addr, unsigned long *to, unsigned long *size);
 /* What it depends on is enabled; nothing depends on it. */
 int st_order_depends(struct st_work *w, const struct st_manifest *m);

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <engine/thread.h>
+#include "process/internal.h"
 #include <process/session_internal.h>
 #include <process/thread_pointer.h>
 #include <process/transition.h>

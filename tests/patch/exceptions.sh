@@ -21,7 +21,7 @@ st() {
 	got=$?
 	if [ $got = "$want" ]; then ok; else bad "sidetrack $*: exit status $got, not $want: $(cat "$T/err")"; fi
 }
-apply() { "$ST" patch apply -p $TARGET "$1" >"$T/out" 2>"$T/err"; }
+apply() { "$ST" patch apply --allow-unsigned -p $TARGET "$1" >"$T/out" 2>"$T/err"; }
 # until FILE PATTERN: false if it does not come
 until_line() {
 	i=0
@@ -76,13 +76,13 @@ for program in "$PROGRAM" "$STATIC"; do
 	is "nothing is alive" "${SUM##* alive }" 0
 	# With no word before it that would load an unwinder, in the one that brings its own.
 	if [ "$program" = "$PROGRAM" ]; then all_is_well "before" 0; fi
-	st 0 patch apply -p $TARGET "$FIX"
+	st 0 patch apply --allow-unsigned -p $TARGET "$FIX"
 	is "no warning" "$(cat "$T/err")" ""
 	all_is_well "applied" 1
 	st 0 patch revert -p $TARGET throwing_fix
 	is "nothing is left of it" "$(grep -c "${FIX##*/}" /proc/$TARGET/maps)" 0
 	all_is_well "reverted" 0
-	st 0 patch apply -p $TARGET "$FIX"
+	st 0 patch apply --allow-unsigned -p $TARGET "$FIX"
 	st 0 detach -p $TARGET
 	is "nothing is left" "$(grep -c -e "${FIX##*/}" -e sidetrack /proc/$TARGET/maps)" 0
 	all_is_well "detached" 0
@@ -91,7 +91,7 @@ done
 
 # ---- what may not throw ends the program as it should, from within a patch
 start "$PROGRAM" 0
-st 0 patch apply -p $TARGET "$FIX"
+st 0 patch apply --allow-unsigned -p $TARGET "$FIX"
 echo quiet >&3
 until_line "$T/target" terminate
 like "what does not throw" "$T/target" '^quiet 3$'
@@ -99,18 +99,18 @@ finish "" 7 terminate
 
 # ---- a type that only the patch has: its memory stays
 start "$PROGRAM" 2
-st 0 patch apply -p $TARGET "$OWN"
+st 0 patch apply --allow-unsigned -p $TARGET "$OWN"
 is "a type of its own" "$(ask sum)" "$SUM patched 1"
 st 0 patch revert -p $TARGET throwing_own
 like "it stays" "$T/err" "patch throwing_own stays in memory until the process ends: exceptions of its own types"
 is "a type of its own, reverted" "$(ask sum)" "$SUM patched 0"
-st 0 patch apply -p $TARGET "$OWN"
+st 0 patch apply --allow-unsigned -p $TARGET "$OWN"
 is "a type of its own, once more" "$(ask sum)" "$SUM patched 1"
 st 0 detach -p $TARGET
 is "a type of its own, detached" "$(ask sum)" "$SUM patched 0"
 is "of sidetrack nothing is left" "$(grep -c sidetrack /proc/$TARGET/maps)" 0
 if [ -n "$NOTABLE" ]; then
-	st 1 patch apply -p $TARGET "$NOTABLE"
+	st 1 patch apply --allow-unsigned -p $TARGET "$NOTABLE"
 	like "nobody can unwind it" "$T/err" "uses exceptions, and they could not pass through it: it has no table of its frames"
 	is "after that" "$(ask sum)" "$SUM patched 0"
 fi
@@ -126,11 +126,11 @@ until "$ST" status -p $TARGET 2>/dev/null | grep -q catcher || [ $i -gt 500 ]; d
 	sleep 0.02
 done
 all_is_well "probed" 0
-st 0 patch apply -p $TARGET "$FIX"
+st 0 patch apply --allow-unsigned -p $TARGET "$FIX"
 all_is_well "probed and patched" 1
 st 0 patch revert -p $TARGET throwing_fix
 all_is_well "probed, no more patched" 0
-st 0 patch apply -p $TARGET "$FIX"
+st 0 patch apply --allow-unsigned -p $TARGET "$FIX"
 kill -INT $PROBE
 wait $PROBE
 is "the probe's exit status" $? 0

@@ -107,8 +107,10 @@ for file in "$@"; do
 	case $file in *second*) second=$file ;; esac
 done
 st 0 patch apply -p $TARGET --allow-unsigned "$FIX"
-st 3 patch apply -p $TARGET --allow-unsigned "$second"
-like "the same function again" "$T/err" "replaced by another patch"
+st 0 patch apply -p $TARGET --allow-unsigned "$second"
+is "the same function again" "$(answer)" "answer 4 22 6"
+st 0 patch revert -p $TARGET second
+is "and what is below it" "$(answer)" "answer 1006 22 6"
 st 0 patch revert -p $TARGET fix
 
 # ---- many times, under threads that call all the time

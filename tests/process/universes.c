@@ -471,6 +471,8 @@ int main(int argc, char **argv)
 		swap(program, all, ST_LEVEL_THREAD, 0, test);
 	else if (!strcmp(test, "turned"))
 		swap(program, all, ST_LEVEL_THREAD, 4, test);
+	else if (!strcmp(test, "busy"))
+		swap(program, busy, ST_LEVEL_THREAD, 1, test);
 	else if (!strcmp(test, "process"))
 		swap(program, all, ST_LEVEL_PROCESS, 2, test);
 	else if (!strcmp(test, "fork"))
