@@ -380,7 +380,8 @@ static void probed(const char *program, char *const arg[], enum st_level level)
 				nap_us(3000);
 			}
 			for (int k = 0; k < 4; k++) {
-				st_session_unhook(mine, &p[(k + (int)i) % 4]->hook);
+				while (st_session_unhook(mine, &p[(k + (int)i) % 4]->hook))
+					nap_us(3000);
 				nap_us(3000);
 			}
 		}
