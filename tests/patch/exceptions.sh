@@ -141,6 +141,7 @@ finish end 0 ok
 
 # ---- many times, while threads throw
 rounds=10
+[ "${SIDETRACK_VM:-}" = 1 ] && rounds=5
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=200
 start "$PROGRAM" 3
 i=0

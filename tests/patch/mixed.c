@@ -59,8 +59,7 @@ static void *loop(void *arg)
 	for (;;) {
 		check();
 		/* Out of the functions for most of the time: all threads have to be, together, for level process. */
-		for (volatile int i = 0; i < 20000; i++)
-			;
+		usleep(100);
 	}
 	return NULL;
 }
@@ -94,7 +93,7 @@ static void *maker(void *arg)
 			if (pid > 0 && waitpid(pid, &status, 0) == pid && status)
 				_exit(2);
 		}
-		usleep(500);
+		usleep(2000);
 	}
 	return NULL;
 }
@@ -109,7 +108,7 @@ int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : 2, sig, said;
 	FILE *out = fopen(argc > 2 ? argv[2] : "/dev/stdout", "a");
-	struct itimerval every = { { 0, 1000 }, { 0, 1000 } };
+	struct itimerval every = { { 0, 5000 }, { 0, 5000 } };
 	struct sigaction sa = { .sa_handler = on_timer, .sa_flags = SA_RESTART };
 	pthread_t t;
 	sigset_t set;
