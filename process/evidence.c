@@ -21,8 +21,7 @@
 
 /* ---- what is looked for ---- */
 
-/* Do these bytes, the last ones of a function, end with a call? Not told from data that looks like one. */
-static bool ends_with_call(const uint8_t *end)
+bool st_ends_with_call(const uint8_t *end)
 {
 #if defined(__x86_64__)
 	/* e8 rel32; ff /2 with a register, a displacement of 0, 1 or 4 bytes, and a SIB byte. */
@@ -77,7 +76,7 @@ static int take_old(struct st_evidence *e, const struct st_old *old, size_t n)
 			return -EFAULT;
 		if (st_sites_undo(e->s->ctl, o->hi - sizeof(tail), tail, sizeof(tail)))
 			return -ENOMEM;
-		o->calls = ends_with_call(tail + sizeof(tail));
+		o->calls = st_ends_with_call(tail + sizeof(tail));
 		e->lo = o->lo < e->lo ? o->lo : e->lo;
 		e->hi = o->hi > e->hi ? o->hi : e->hi;
 	}

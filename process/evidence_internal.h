@@ -64,6 +64,9 @@ struct st_evidence {
 /* Which of the old code does @addr, found as @word, lead to? @strict: also what is an instruction's own address. -1: none. */
 int st_old_at(const struct st_evidence *e, unsigned long addr, bool strict);
 
+/* Do the 8 bytes before @end end with a call? Not told from data that looks like one. */
+bool st_ends_with_call(const uint8_t *end);
+
 /* pending.c: reads the lists into e->due. 0 or a negative errno. */
 int st_due_read(struct st_evidence *e);
 /* The pending return that has the true return address of who returns to @after, with the key @key; NULL: there is none. */

@@ -226,9 +226,8 @@ static struct module *find_module(struct st_evidence *e, unsigned long pc)
 
 /* ---- registers ---- */
 
-static void take_registers(const struct st_live *live, struct st_cfi_regs *regs)
+static void take_registers(const struct st_regs *v, struct st_cfi_regs *regs)
 {
-	const struct st_regs *v = &live->view;
 #if defined(__x86_64__)
 	*regs = (struct st_cfi_regs){ v->ip, { v->ax, v->dx, v->cx, v->bx, v->si, v->di, v->bp, v->sp, v->r8, v->r9, v->r10, v->r11,
 					      v->r12, v->r13, v->r14, v->r15, v->ip }, 0 };
@@ -317,13 +316,22 @@ static bool take_interrupted(const struct st_live *live, enum trampoline kind, s
 	return true;
 }
 
-/* Does a thread that goes on at @pc wait in a system call, or make one at once? */
-static bool at_system_call(struct st_proc *proc, const struct st_live *live)
+/* Without Thumb bit. */
+static unsigned long place(unsigned long pc)
 {
-	unsigned long raw = st_regs_pc(&live->raw);
+#if defined(__arm__)
+	return pc & ~1ul;
+#else
+	return pc;
+#endif
+}
+
+/* Does who goes on at @pc (ARM: with Thumb bit) come from a system call, or make one at once? */
+static bool at_system_call(struct st_proc *proc, unsigned long pc)
+{
 	uint8_t code[8] = { 0 };
 
-	if (st_mem_read(proc, raw - 4, code, sizeof(code)))
+	if (st_mem_read(proc, place(pc) - 4, code, sizeof(code)))
 		return false;
 #if defined(__x86_64__)
 	return code[2] == 0x0f && code[3] == 0x05;
@@ -332,7 +340,7 @@ static bool at_system_call(struct st_proc *proc, const struct st_live *live)
 
 	return !memcmp(code, svc, 4) || !memcmp(code + 4, svc, 4);
 #else
-	if (live->raw.cpsr & ST_CPSR_T)
+	if (pc & 1)
 		return (!code[2] && code[3] == 0xdf) || (!code[4] && code[5] == 0xdf);
 	return (!code[0] && !code[1] && !code[2] && (code[3] & 0x0f) == 0x0f) || (!code[4] && !code[5] && !code[6] && (code[7] & 0x0f) == 0x0f);
 #endif
@@ -433,14 +441,32 @@ static bool read_table(void *ctx, unsigned long addr, void *buf, size_t len)
 	return !st_mem_read(w->e->s->proc, addr, buf, len);
 }
 
+/* The place behind a call? The tables say nothing about the first and last instructions: what they lead to must be likely, too. */
+static bool is_behind_call(struct walk *w)
+{
+	unsigned long pc = place(w->regs.pc);
+	uint8_t code[8];
+
+	return st_evidence_ours(w->e, pc) || trampoline_at(w->e->s->proc, w->regs.pc) != NONE ||
+	       (!st_mem_read(w->e->s->proc, pc - sizeof(code), code, sizeof(code)) && st_ends_with_call(code + sizeof(code)));
+}
+
+/*
+ * Who was not called, but stands or was interrupted there, must do so at a system call; and may have nothing of its frame yet, in a path
+ * that needs none: then its caller is where lr says.
+ */
 static enum st_cfi_result step_exidx(struct walk *w, struct module *m)
 {
+	enum st_cfi_result ret;
 	unsigned long entry;
 	uint32_t word;
 
+	if (!w->called && (!at_system_call(w->e->s->proc, w->regs.pc) || st_old_at(w->e, w->regs.r[14], false) >= 0))
+		return ST_CFI_UNKNOWN;
 	if (!st_exidx_find(m->index, m->pairs, m->index_at, w->pc - w->called, &entry, &word))
 		return ST_CFI_UNKNOWN;
-	return st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	ret = st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	return ret == ST_CFI_CALLER && !is_behind_call(w) ? ST_CFI_UNKNOWN : ret;
 }
 #endif
 
@@ -497,10 +523,7 @@ static void walk(struct walk *w)
 		enum trampoline kind;
 		struct module *m;
 
-		w->pc = w->regs.pc & ~w->copy->live.pac;
-#if defined(__arm__)
-		w->pc &= ~1ul;
-#endif
+		w->pc = place(w->regs.pc & ~w->copy->live.pac);
 		if (st_evidence_ours(w->e, w->pc)) {
 			if (!follow_due(w)) {
 				give_up(w, "frame %u is in code of sidetrack's", frame);
@@ -546,13 +569,15 @@ static void walk(struct walk *w)
 void st_unwind_copy(struct st_evidence *e, struct st_copy *copy)
 {
 	struct walk w = { .e = e, .copy = copy };
+	struct st_cfi_regs raw;
 
 	if (!e->unwind)
 		e->unwind = begin(e);
-	take_registers(&copy->live, &w.regs);
+	take_registers(&copy->live.raw, &raw);
+	take_registers(&copy->live.view, &w.regs);
 	if (!e->unwind)
 		give_up(&w, "the objects of the process can't be read");
-	else if (!at_system_call(e->s->proc, &copy->live))
+	else if (!at_system_call(e->s->proc, raw.pc))
 		give_up(&w, "it does not wait in a system call");
 	else
 		walk(&w);
