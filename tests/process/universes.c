@@ -188,6 +188,8 @@ static int step_all(struct st_session *s, int patience)
 		size_t n = 16;
 		ret = st_transition_step(s, NULL, NULL, busy, &n);
 		steps++;
+		if (getenv("VERBOSE"))
+			fprintf(stderr, "step %d: %d, %zu busy, %d %s\n", i, ret, n, n ? busy[0].how : 0, n ? busy[0].text : "");
 		if (ret == -EBUSY) {
 			nap_us(i < 20 ? 100 : 2000);
 			if (i == patience - 1)
@@ -312,7 +314,7 @@ static void killed(const char *program, char *const arg[], enum st_level level)
 				}
 			}
 		}
-		nap_us(rand() % 20000);
+		nap_us(rand() % 60000);
 		kill(tool, SIGKILL);
 		waitpid(tool, NULL, 0);
 		if (look(s).mixes) {
@@ -375,10 +377,13 @@ static void probed(const char *program, char *const arg[], enum st_level level)
 				if (k == 3)
 					p[k]->flags |= ST_PROBE_RETURN;
 				st_session_hook(mine, &p[k]->hook, f, 2, k == 3 ? ST_SESSION_RETURN : 0);
+				nap_us(3000);
 			}
-			nap_us(rand() % 1000);
-			for (int k = 0; k < 4; k++)
-				st_session_unhook(mine, &p[(k + (int)i) % 4]->hook);
+			for (int k = 0; k < 4; k++) {
+				while (st_session_unhook(mine, &p[(k + (int)i) % 4]->hook))
+					nap_us(3000);
+				nap_us(3000);
+			}
 		}
 	}
 	for (int i = 0; i < rounds && !failed; i++) {
@@ -452,6 +457,7 @@ int main(int argc, char **argv)
 	const char *program = argv[1], *test = argc > 2 ? argv[2] : "";
 	char *const one[] = { argv[1], "1", NULL }, *const many[] = { argv[1], "16", "sleep", NULL };
 	char *const all[] = { argv[1], "6", "signals", "churn", "sleep", NULL }, *const forks[] = { argv[1], "3", "fork", "sleep", NULL };
+	char *const busy[] = { argv[1], "4", "signals", NULL };
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 3)
@@ -466,6 +472,8 @@ int main(int argc, char **argv)
 		swap(program, all, ST_LEVEL_THREAD, 0, test);
 	else if (!strcmp(test, "turned"))
 		swap(program, all, ST_LEVEL_THREAD, 4, test);
+	else if (!strcmp(test, "busy"))
+		swap(program, busy, ST_LEVEL_THREAD, 1, test);
 	else if (!strcmp(test, "process"))
 		swap(program, all, ST_LEVEL_PROCESS, 2, test);
 	else if (!strcmp(test, "fork"))
@@ -473,7 +481,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(test, "killed"))
 		killed(program, all, ST_LEVEL_THREAD);
 	else if (!strcmp(test, "probed"))
-		probed(program, all, ST_LEVEL_THREAD);
+		probed(program, busy, ST_LEVEL_THREAD);
 	else if (!strcmp(test, "parked"))
 		parked(program, many);
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
