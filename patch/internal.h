@@ -72,6 +72,8 @@ void st_records_free(struct st_ctl *ctl, unsigned int patch);
  * was made for.
  */
 int st_parts_find(struct st_work *w, const struct st_manifest *m, struct st_parts *parts);
+/* As manifests have it. */
+void st_hex_build_id(const struct st_object *o, char hex[2 * ST_BUILD_ID_MAX + 1]);
 /* One object; *o NULL: it is not there. -EINVAL: it is, but another build, or twice. */
 int st_part_object(struct st_work *w, const char *name, const char *build_id, struct st_object **o);
 /* Variables of ST_TARGET(): those for this object get their values. */
