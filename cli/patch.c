@@ -28,15 +28,12 @@ const char cli_patch_help[] =
 	"\n"
 	"Replaces functions of a running process by those of a patch: a shared object made with\n"
 	"the macros of sidetrack/patch.h. 'revert' brings the old functions back. 'check' says\n"
-	"whether a patch would apply, and who would be in the way now. 'list' prints a line for\n"
-	"each patch:\n"
+	"whether it would apply, and who is in the way now. 'list' prints a line for each patch:\n"
 	"    NAME STATE LEVEL OBJECT FUNCTIONS\n"
-	"STATE is disabled, transition or enabled; LEVEL is independent, thread or process.\n"
 	"\n"
 	"    -p PID            the process; 'list' without it: all processes\n"
 	"    --all             every process that the patch is for, a line for each\n"
-	"    --timeout TIME    how long to wait for threads in the way (10s; 500ms, 1m ...); then\n"
-	"                      nothing is changed, exit status 3\n"
+	"    --timeout TIME    wait for threads in the way (10s); then nothing is changed, exit 3\n"
 	"    --level LEVEL     be more careful than the patch asks for: thread or process\n"
 	"    --no-wait         leave it in transition if a thread is in the way\n"
 	"    --force           after the timeout wait no more: threads may mix old and new\n"
@@ -45,8 +42,7 @@ const char cli_patch_help[] =
 	"\n"
 	"Example:\n"
 	"    cc -shared -fPIC -O2 -nostartfiles -o fix.so fix.c\n"
-	"    sidetrack patch apply -p 1234 --allow-unsigned fix.so\n"
-	"    sidetrack patch revert -p 1234 fix\n";
+	"    sidetrack patch apply -p 1234 --allow-unsigned fix.so\n";
 
 static int list_process(int pid, struct st_session *s, void *ctx)
 {

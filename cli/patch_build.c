@@ -39,6 +39,7 @@ int cli_patch_build(int argc, char **argv)
 	size_t n = 0;
 	int ret, c;
 
+	argv[0] = (char *)"patch build";
 	cli_options_begin();
 	while ((c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
 		switch (c) {

@@ -19,6 +19,7 @@ int cli_patch_sign(int argc, char **argv)
 	char err[ST_ERR_MAX] = "";
 	int ret, c;
 
+	argv[0] = (char *)"patch sign";
 	cli_options_begin();
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {

@@ -576,7 +576,15 @@ int st_bind(const char *patch, const struct st_bind_file *file, size_t n, const 
 		st_patch_fail(err, ret, "%.80s can't be built: %.160s", patch, why);
 		goto end;
 	}
-	ret = check_patch(b, image, len, patch) ?: open_all(b, file, n) ?: bind_all(b) ?: add_section(b, image, len, &result, &result_len);
+	ret = check_patch(b, image, len, patch);
+	if (!ret) {
+		ret = st_load_check(image, len, why);
+		if (ret) {
+			st_patch_fail(err, ret, "%.80s could not be applied: %.160s", patch, why);
+			goto end;
+		}
+	}
+	ret = ret ?: open_all(b, file, n) ?: bind_all(b) ?: add_section(b, image, len, &result, &result_len);
 	if (!ret) {
 		/* What was written has to be what will be read. */
 		ret = st_manifest_read(result, result_len, again, why);

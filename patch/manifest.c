@@ -337,7 +337,7 @@ static int check(struct reader *r)
 
 static int read_sections(struct reader *r, Elf *elf, size_t len)
 {
-	size_t used = 0, names;
+	size_t used = 0, seen = 0, names;
 	Elf_Scn *scn = NULL;
 	int ret = 0;
 
@@ -353,9 +353,12 @@ static int read_sections(struct reader *r, Elf *elf, size_t len)
 			continue;
 		name = elf_strptr(elf, names, sh.sh_name);
 		ours = name && !strncmp(name, ST_NOTE_SECTION, sizeof(ST_NOTE_SECTION) - 1);
+		/* Then all of them together are longer than the file. */
+		if (sh.sh_size > len - seen)
+			return refuse(r->err, -ENOEXEC, "its manifest is damaged: sections reach beyond the end of the file, or overlap");
+		seen += sh.sh_size;
 		data = elf_getdata(scn, NULL);
-		/* Sections of a damaged file may overlap: their text together is then longer than the file. */
-		if (data && data->d_buf && data->d_size <= len - used)
+		if (data && data->d_buf)
 			ret = read_notes(r, data, ours, &used);
 		else if (ours && sh.sh_size)
 			ret = refuse(r->err, -ENOEXEC, "its manifest is damaged: the section is not in the file");

@@ -18,8 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* GCC's functions for atomic operations have one. */
+#if defined(__aarch64__)
+#define OUTLINE_ATOMICS ", compile it with -mno-outline-atomics"
+#else
+#define OUTLINE_ATOMICS
+#endif
+
 /* Larger objects than this are damage. */
 #define SPAN_MAX (256ul << 20)
+/* So are longer names of symbols, and version tables that take longer to go through for all symbols together. */
+#define NAME_MAX_LEN 65536ul
+#define VERSION_STEPS_MAX (1ul << 24)
 
 struct table {
 	unsigned long addr, size;
@@ -36,6 +46,7 @@ struct image {
 	unsigned long relro, relro_end;
 	struct table dynamic, symtab, strtab, rela, rel, jmprel, relr, versym, verneed;
 	bool jmprel_is_rela;
+	unsigned long steps; /* in the version table so far */
 	bool throws, own_types; /* C++ exceptions; has some types that the process has not */
 	char *err;
 };
@@ -68,12 +79,14 @@ static int refuse(const struct image *im, const char *why)
 /* A name in the dynamic string table, or NULL. */
 static const char *string(const struct image *im, unsigned long offset)
 {
+	unsigned long len;
 	const uint8_t *s;
 
 	if (offset >= im->strtab.size)
 		return NULL;
-	s = at(im, im->strtab.addr + offset, im->strtab.size - offset);
-	return s && memchr(s, '\0', im->strtab.size - offset) ? (const char *)s : NULL;
+	len = im->strtab.size - offset;
+	s = at(im, im->strtab.addr + offset, len);
+	return s && memchr(s, '\0', len < NAME_MAX_LEN ? len : NAME_MAX_LEN) ? (const char *)s : NULL;
 }
 
 static int read_program_headers(struct image *im)
@@ -125,6 +138,19 @@ static int read_program_headers(struct image *im)
 	im->lo = st_page_down(im->load[0].p_vaddr);
 	im->hi = st_page_up(end);
 	return 0;
+}
+
+/* Code that is made read-only could not run any more. */
+static bool relro_is_data(const struct image *im)
+{
+	size_t i;
+
+	for (i = 0; i < im->nload; i++)
+		if (im->load[i].p_flags & PF_W && im->relro >= im->load[i].p_vaddr &&
+		    im->relro_end >= im->relro &&
+		    im->relro_end <= st_page_up(im->load[i].p_vaddr + im->load[i].p_memsz))
+			return true;
+	return im->relro == im->relro_end;
 }
 
 static int read_dynamic_table(struct image *im)
@@ -191,7 +217,7 @@ static int read_dynamic_table(struct image *im)
 			break;
 		case DT_INIT:
 		case DT_INIT_ARRAY:
-			return refuse(im, "it has constructors; link it with -nostartfiles");
+			return refuse(im, "it has constructors; link it with -nostartfiles" OUTLINE_ATOMICS);
 		case DT_FINI:
 		case DT_FINI_ARRAY:
 			return refuse(im, "it has destructors; link it with -nostartfiles");
@@ -231,11 +257,13 @@ static int open_image(struct image *im, const void *file, size_t len, char *err)
 	    im->ehdr.e_phnum * sizeof(ElfW(Phdr)) > len - im->ehdr.e_phoff)
 		return damaged(im, "its program headers are not in the file");
 	ret = read_program_headers(im);
+	if (!ret && !relro_is_data(im))
+		ret = damaged(im, "what it wants to be made read-only is not its data");
 	return ret ? ret : read_dynamic_table(im);
 }
 
 /* The version that symbol @i is wanted in, or NULL. */
-static const char *version_wanted(const struct image *im, unsigned long i)
+static const char *version_wanted(struct image *im, unsigned long i)
 {
 	unsigned long need_at = im->verneed.addr, aux_at, n, m;
 	ElfW(Verneed) need;
@@ -249,13 +277,13 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	memcpy(&v, p, sizeof(v));
 	for (n = 0; n < im->verneed.size; n++) {
 		p = at(im, need_at, sizeof(need));
-		if (!p)
+		if (!p || ++im->steps > VERSION_STEPS_MAX)
 			return NULL;
 		memcpy(&need, p, sizeof(need));
 		aux_at = need_at + need.vn_aux;
 		for (m = 0; m < need.vn_cnt; m++) {
 			p = at(im, aux_at, sizeof(aux));
-			if (!p)
+			if (!p || ++im->steps > VERSION_STEPS_MAX)
 				return NULL;
 			memcpy(&aux, p, sizeof(aux));
 			if ((aux.vna_other & 0x7fff) == (v & 0x7fff))
@@ -330,6 +358,8 @@ static int symbol_value(struct image *im, const struct st_load_opts *opts, unsig
 		return damaged(im, "a symbol's name is not in the file");
 	im->throws |= !strcmp(name, "__cxa_throw");
 	version = version_wanted(im, i);
+	if (im->steps > VERSION_STEPS_MAX)
+		return damaged(im, "its table of versions has no end");
 	ret = opts->resolve ? opts->resolve(opts->ctx, name, version, value) : -ENOENT;
 	if (!ret)
 		return 0;
@@ -579,6 +609,44 @@ static int map_all(struct st_remote *remote, const struct image *im, unsigned lo
 	return ret;
 }
 
+/* What the file holds, at its place in private memory, and relocated for a bias. */
+static int make_memory(struct image *im, const struct st_load_opts *opts, unsigned long bias,
+		       uint8_t **mem)
+{
+	size_t i;
+
+	*mem = calloc(1, im->hi - im->lo);
+	if (!*mem)
+		return st_fail(im->err, -ENOMEM, "out of memory");
+	for (i = 0; i < im->nload; i++)
+		memcpy(*mem + (im->load[i].p_vaddr - im->lo), im->file + im->load[i].p_offset,
+		       im->load[i].p_filesz);
+	return relocate(im, opts, bias, *mem);
+}
+
+static int resolve_any(void *ctx, const char *name, const char *version, unsigned long *addr)
+{
+	(void)ctx;
+	(void)name;
+	(void)version;
+	*addr = 0;
+	return 0;
+}
+
+int st_load_check(const void *file, size_t len, char *err)
+{
+	struct st_load_opts opts = {.size = sizeof(opts), .resolve = resolve_any};
+	uint8_t *mem = NULL;
+	struct image im;
+	int ret;
+
+	ret = open_image(&im, file, len, err);
+	if (!ret)
+		ret = make_memory(&im, &opts, 0, &mem);
+	free(mem);
+	return ret;
+}
+
 int st_load(struct st_remote *remote, const void *file, size_t len, const struct st_load_opts *opts,
 	    struct st_loaded *loaded, char *err)
 {
@@ -586,7 +654,6 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	uint8_t *mem = NULL;
 	struct image im;
 	int ret, fd = -1;
-	size_t i;
 
 	ret = open_image(&im, file, len, err);
 	if (ret)
@@ -597,15 +664,7 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	if (ret)
 		return ret;
 	bias = base - im.lo;
-	mem = calloc(1, span);
-	if (!mem) {
-		ret = st_fail(err, -ENOMEM, "out of memory");
-		goto undo;
-	}
-	for (i = 0; i < im.nload; i++)
-		memcpy(mem + (im.load[i].p_vaddr - im.lo), im.file + im.load[i].p_offset,
-		       im.load[i].p_filesz);
-	ret = relocate(&im, opts, bias, mem);
+	ret = make_memory(&im, opts, bias, &mem);
 	if (ret)
 		goto undo;
 	fd = open_named(remote, &im, opts->path);

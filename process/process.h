@@ -572,6 +572,9 @@ struct st_loaded {
 int st_load(struct st_remote *remote, const void *image, size_t len,
 	    const struct st_load_opts *opts, struct st_loaded *loaded, char *err);
 
+/* Would st_load() take it, in a process that has all that it imports? Return: as st_load(). */
+int st_load_check(const void *image, size_t len, char *err);
+
 /* Take it away again; no thread may be in it (st_scan()). */
 int st_unload(struct st_remote *remote, const struct st_loaded *loaded);
 
