@@ -29,7 +29,6 @@
 #include <process/symbols.h>
 
 #define PENDING_MAX 256		/* questions of the kernel that are not answered yet */
-#define ANSWER_MS 2000		/* for a worker to trace the thread; then it is answered without */
 #define TICK_MS 1000
 
 /* A program that waits for its worker to trace it. */
@@ -54,6 +53,11 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static unsigned int limit(const struct watch *w)
+{
+	return w->o->ms ? w->o->ms : ST_WATCH_MS;
 }
 
 static void __attribute__((format(printf, 2, 3))) say(const struct st_watch_options *o, const char *fmt, ...)
@@ -162,12 +166,10 @@ static bool wait_started(struct worker *w, struct st_session *s, struct st_mailb
 		if (st_mailbox_full(box)) {
 			if (!st_mailbox_read(box))
 				continue;
-			st_mailbox_busy(box, true);
 			*told = started(s);
 			if (*told)
 				return true;
 			st_mailbox_answer(box);
-			st_mailbox_busy(box, false);
 		} else if ((!box->watched || st_session_ctl(s)->no_syscalls) && started(s)) {
 			return true;
 		}
@@ -203,6 +205,8 @@ static void patch_program(struct worker *w)
 		by_itself = !st_objects_starting(objs) && !st_objects_loading(objs);	/* a static program */
 		ret = st_mailbox_take(&box, s, objs, ST_MAILBOX_OBJECTS, err);
 		st_objects_free(objs);
+		/* On a loaded machine we may come late. */
+		st_mailbox_busy(&box, true);
 	}
 	if (ret) {
 		unpatched(w, err);
@@ -222,6 +226,7 @@ static void patch_program(struct worker *w)
 		}
 	}
 	alarm(0);
+	st_mailbox_busy(&box, false);
 	if (!st_session_there(s))
 		;
 	else if (st_later_needed(s))
@@ -239,7 +244,7 @@ static void work(const struct watch *watch, pid_t tid, int ready)
 	struct st_hold hold;
 	int ret;
 
-	w.until = now_ms() + (watch->o->ms ? watch->o->ms : ST_WATCH_MS);
+	w.until = now_ms() + limit(watch);
 	/* Whatever happens: our end lets it go. */
 	alarm((unsigned int)((w.until - now_ms()) / 1000) + 2);
 	ret = st_hold_begin(&hold, tid);
@@ -404,7 +409,7 @@ static void ask(struct watch *w, const struct fanotify_event_metadata *event)
 		answer(w, event->fd);
 		return;
 	}
-	w->pending[w->n++] = (struct pending){ event->fd, ready[0], now_ms() + ANSWER_MS };
+	w->pending[w->n++] = (struct pending){ event->fd, ready[0], now_ms() + limit(w) };
 }
 
 static void read_events(struct watch *w)
