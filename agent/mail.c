@@ -22,23 +22,25 @@ static uint32_t now_ms(void)
 /* Until the letter is answered, or for as long as mail.h says. */
 static void wait(struct st_ctl_mail *mail, uint32_t number)
 {
-	uint32_t from = now_ms(), since = from, now;
+	uint32_t from = now_ms(), since = from, now = from;
 
-	for (now = from; now - since < ST_MAIL_MS && now - from < ST_MAIL_MAX_MS; now = now_ms()) {
+	while (now - since < ST_MAIL_MS && now - from < ST_MAIL_MAX_MS) {
 		uint32_t answered = __atomic_load_n(&mail->answered, __ATOMIC_ACQUIRE);
 		unsigned long ts[2] = { 0, ST_MAIL_SLICE_MS * 1000000ul };
 		long ret;
 
 		if ((int32_t)(answered - number) > 0)
 			return;
-		if (__atomic_load_n(&mail->busy, __ATOMIC_RELAXED))
-			since = now;
 		/* Dead: nobody will answer any more. */
 		if (mail->near && st_syscall2(__NR_kill, mail->owner, 0) == -ESRCH)
 			break;
 		ret = st_syscall6(__NR_futex, (long)&mail->answered, FUTEX_WAIT, (long)answered, (long)ts, 0, 0);
 		if (ret && ret != -ETIMEDOUT && ret != -EAGAIN && ret != -EINTR)
 			break;
+		/* Much later, if the tool has stopped us meanwhile. */
+		now = now_ms();
+		if (__atomic_load_n(&mail->busy, __ATOMIC_RELAXED))
+			since = now;
 	}
 	__atomic_store_n(&mail->deaf, 1, __ATOMIC_RELEASE);
 }

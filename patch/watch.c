@@ -14,9 +14,9 @@
 #include <strings.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -39,8 +39,15 @@
 
 #define PENDING_MAX 256		/* programs whose workers do not trace them yet */
 #define TRACE_MS 10		/* for a worker to trace the thread before it executes, where the kernel lets it */
+#define SIDETRACK_MS 1000	/* for another sidetrack to let go of it */
 #define TICK_MS 1000
 #define HANGS_S 20		/* we do not answer: better no watcher than one that does not */
+
+/* Which program a process runs: each exec makes new random bytes (AT_RANDOM, getauxval(3)). Zeros: not known, or it begins just now. */
+struct program {
+	unsigned long at;
+	unsigned char bytes[16];
+};
 
 /*
  * A thread that is about to execute a program, and its worker.
@@ -51,9 +58,10 @@
  */
 struct pending {
 	pid_t tid, pid;		/* the thread; its process, whose id it has when it has executed */
+	struct program old;
 	int event;		/* fanotify's descriptor of the program, which the answer names; -1: answered */
 	int opens;		/* of what it opens, -1: nothing yet */
-	int sock;		/* to the worker */
+	int ready;		/* from the worker: a byte, or its end */
 	uint64_t trace, until;	/* ms: answer the first, though it is not traced yet; forget it */
 };
 
@@ -90,6 +98,28 @@ static void __attribute__((format(printf, 2, 3))) say(const struct st_watch_opti
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	o->say(o->ctx, text);
+}
+
+static void which_program(pid_t pid, struct program *p)
+{
+	unsigned long auxv[128] = { 0 };
+	struct iovec to = { p->bytes, sizeof(p->bytes) }, from;
+	char path[32];
+	int fd;
+
+	memset(p, 0, sizeof(*p));
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (read(fd, auxv, sizeof(auxv) - 2 * sizeof(auxv[0])) > 0)
+		for (size_t i = 0; auxv[i] != AT_NULL; i += 2)
+			if (auxv[i] == AT_RANDOM)
+				p->at = auxv[i + 1];
+	close(fd);
+	from = (struct iovec){ (void *)p->at, sizeof(p->bytes) };
+	if (p->at && process_vm_readv(pid, &to, 1, &from, 1, 0) != sizeof(p->bytes))
+		memset(p, 0, sizeof(*p));
 }
 
 /* ---- a worker: one program ---- */
@@ -167,12 +197,12 @@ static void apply(const struct worker *w, struct st_session *s, bool fresh)
 }
 
 /* Is the loader through with what the program starts with? */
-static bool started(struct st_session *s)
+static bool started(struct st_proc *proc)
 {
 	struct st_objects *objs;
 	bool yes;
 
-	if (st_objects_read(st_session_proc(s), &objs, NULL))
+	if (st_objects_read(proc, &objs, NULL))
 		return false;
 	yes = !st_objects_starting(objs) && !st_objects_loading(objs);
 	st_objects_free(objs);
@@ -188,11 +218,11 @@ static bool wait_started(struct worker *w, struct st_session *s, struct st_mailb
 		if (st_mailbox_full(box)) {
 			if (!st_mailbox_read(box))
 				continue;
-			*told = started(s);
+			*told = started(st_session_proc(s));
 			if (*told)
 				return true;
 			st_mailbox_answer(box);
-		} else if ((!box->watched || st_session_ctl(s)->no_syscalls) && started(s)) {
+		} else if ((!box->watched || st_session_ctl(s)->no_syscalls) && started(st_session_proc(s))) {
 			return true;
 		}
 	}
@@ -261,27 +291,60 @@ static void patch_program(struct worker *w)
 	st_session_close(s);
 }
 
-/* In a child of the watcher: never returns. @tid is about to execute a program, or has when the watcher says so. */
-static void work(const struct watch *watch, pid_t tid, int sock)
+/* Who traces it is another sidetrack, which will not for long; or it is nobody any more. */
+static bool is_sidetrack(pid_t tid)
+{
+	char path[64], line[128];
+	struct stat self, tracer;
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f) && sscanf(line, "TracerPid: %d", &pid) != 1)
+		;
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return !pid || (!stat("/proc/self/exe", &self) && !stat(path, &tracer) && self.st_ino == tracer.st_ino && self.st_dev == tracer.st_dev);
+}
+
+static int trace(const struct worker *w, struct st_hold *hold, pid_t tid)
+{
+	const struct timespec pause = { .tv_nsec = 500000 };
+	uint64_t until = now_ms() + SIDETRACK_MS;
+	int ret;
+
+	while ((ret = st_hold_begin(hold, tid)) == -EPERM && now_ms() < until && now_ms() < w->until && is_sidetrack(tid))
+		nanosleep(&pause, NULL);
+	return ret;
+}
+
+/* In a child of the watcher: never returns. The thread is about to execute a program, or has. */
+static void work(const struct watch *watch, const struct pending *p, int ready)
 {
 	struct worker w = { .o = watch->o, .patches = &watch->patches };
 	const struct timespec pause = { .tv_nsec = 500000 };
 	struct st_hold hold;
-	char byte;
+	struct program now;
 	int ret;
 
 	w.until = now_ms() + limit(watch);
 	/* Whatever happens: our end lets it go. */
 	alarm(limit(watch) / 1000 + 2);
-	ret = st_hold_begin(&hold, tid);
-	w.pid = ret ? tid : hold.pid;
-	w.begins = recv(sock, &byte, 1, MSG_DONTWAIT) != 1;
-	if (!ret && !w.begins)
-		st_hold_now(&hold);
-	/* What it waits for in the kernel may be answered now: it is stopped, or will be. */
-	if (send(sock, "", 1, MSG_NOSIGNAL) != 1 && w.begins)
+	ret = trace(&w, &hold, p->tid);
+	w.pid = ret ? p->pid : hold.pid;
+	if (!ret) {
+		/* If it is still the old program, the new one will be reported. */
+		which_program(hold.pid, &now);
+		w.begins = !memcmp(&now, &p->old, sizeof(now));
+		if (!w.begins)
+			st_hold_now(&hold);
+	}
+	/* What it waits for in the kernel may be answered now: it will be stopped. */
+	if (write(ready, "", 1) != 1)
 		_exit(1);
-	close(sock);
+	close(ready);
 	if (ret == -EPERM)
 		unpatched(&w, "somebody traces it already, or it can't be traced");
 	if (ret)
@@ -297,37 +360,51 @@ static void work(const struct watch *watch, pid_t tid, int sock)
 	_exit(0);
 }
 
-/* Also in a child: processes that run. */
-static void work_on_running(const struct watch *watch)
+/* One that begins just now is left alone until its loader is through: it may be stopped at its exec, for another worker of ours. */
+static bool runs(const struct watch *watch, int pid)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	uint64_t until = now_ms() + limit(watch);
+	struct st_proc *proc;
+	char err[ST_ERR_MAX];
+	bool yes = false;
+
+	/* Why it can't be, who applies the patch will say. */
+	if (st_proc_open(pid, &proc, err))
+		return true;
+	while (!(yes = started(proc)) && st_proc_alive(proc) && now_ms() < until)
+		nanosleep(&pause, NULL);
+	st_proc_close(proc);
+	return yes;
+}
+
+/* Also in a child: processes that ran before the kernel asked about programs; for each patch, @all. */
+static void work_on_running(const struct watch *watch, const struct st_all *all)
 {
 	struct worker w = { .o = watch->o, .patches = &watch->patches };
 	struct st_patch_options o = {
-		.size = sizeof(o), .timeout_ms = ST_PATCH_TIMEOUT_MS, .level = ST_PATCH_LEVEL_OWN, .say = NULL, .ctx = &w,
+		.size = sizeof(o), .timeout_ms = ST_PATCH_TIMEOUT_MS, .level = ST_PATCH_LEVEL_OWN, .ctx = &w,
 	};
 
 	for (size_t i = 0; i < w.patches->n; i++) {
-		const struct st_patch_file *file = w.patches->file[i];
-		char err[ST_ERR_MAX] = "";
-		struct st_all all;
-
-		if (st_all_find(&file->m, &all, err))
-			continue;
-		for (size_t k = 0; k < all.n; k++) {
+		for (size_t k = 0; k < all[i].n; k++) {
+			char err[ST_ERR_MAX] = "";
 			struct st_session *s;
 			int ret;
 
-			w.pid = all.one[k].pid;
+			w.pid = all[i].one[k].pid;
+			if (!runs(watch, w.pid))
+				continue;
 			ret = st_session_open(w.pid, true, &s, err);
 			if (!ret) {
-				ret = started(s) ? st_patch_apply(s, file, &o, err) : 0;
-				if (ret >= 0 && st_later_start(s, err) < 0)
+				ret = st_patch_apply(s, w.patches->file[i], &o, err);
+				if ((ret >= 0 || ret == -EEXIST) && st_later_start(s, err) < 0)
 					say(watch->o, "%s", err);
 				st_session_close(s);
 			}
 			if (ret < 0 && ret != -EEXIST && ret != -ESRCH)
 				unpatched(&w, err);
 		}
-		st_all_free(&all);
 	}
 	_exit(0);
 }
@@ -345,7 +422,7 @@ static pid_t start(const struct watch *watch)
 	for (size_t i = 0; i < watch->n; i++) {
 		close(watch->pending[i].event);
 		close(watch->pending[i].opens);
-		close(watch->pending[i].sock);
+		close(watch->pending[i].ready);
 	}
 	setsid();
 	signal(SIGCHLD, SIG_DFL);
@@ -450,9 +527,10 @@ static pid_t process_of(pid_t tid)
 
 static void ask(struct watch *w, const struct fanotify_event_metadata *event)
 {
+	struct pending p = { .tid = event->pid, .event = event->fd, .opens = -1 };
 	const char *why = NULL;
+	pid_t child = 0;
 	int pair[2];
-	pid_t pid = 0;
 
 	if (!concerns(w, event->fd)) {
 		answer(w, event->fd);
@@ -462,17 +540,19 @@ static void ask(struct watch *w, const struct fanotify_event_metadata *event)
 		why = "its process can't be seen from here";
 	else if (w->n == PENDING_MAX)
 		why = "too many start at once";
-	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+	else if (pipe2(pair, O_CLOEXEC))
 		why = strerror(errno);
 	if (!why) {
-		pid = start(w);
-		if (!pid) {
+		p.pid = process_of(p.tid);
+		which_program(p.pid, &p.old);
+		child = start(w);
+		if (!child) {
 			close(pair[0]);
 			close(event->fd);
-			work(w, event->pid, pair[1]);
+			work(w, &p, pair[1]);
 		}
 		close(pair[1]);
-		if (pid < 0) {
+		if (child < 0) {
 			why = strerror(errno);
 			close(pair[0]);
 		}
@@ -482,10 +562,10 @@ static void ask(struct watch *w, const struct fanotify_event_metadata *event)
 		answer(w, event->fd);
 		return;
 	}
-	w->pending[w->n++] = (struct pending){
-		.tid = event->pid, .pid = process_of(event->pid), .event = event->fd, .opens = -1, .sock = pair[0],
-		.trace = now_ms() + (w->early ? TRACE_MS : 0), .until = now_ms() + limit(w),
-	};
+	p.ready = pair[0];
+	p.trace = now_ms() + (w->early ? TRACE_MS : 0);
+	p.until = now_ms() + limit(w);
+	w->pending[w->n++] = p;
 }
 
 /* What a program opens whose worker does not trace it yet. */
@@ -530,9 +610,6 @@ static void let_execute(struct watch *w, struct pending *p)
 		snprintf(path, sizeof(path), "/proc/%d/root/%s", p->tid, files[i]);
 		w->marked |= !fanotify_mark(w->fan, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path);
 	}
-	/* Before the answer: the worker will see it. */
-	if (send(p->sock, "", 1, MSG_NOSIGNAL) < 0)
-		say(w->o, "process %d goes on unpatched: its worker has ended", p->pid);
 	answer(w, p->event);
 	p->event = -1;
 }
@@ -545,7 +622,7 @@ static void forget_pending(struct watch *w, size_t i)
 		answer(w, p->event);
 	if (p->opens >= 0)
 		answer(w, p->opens);
-	close(p->sock);
+	close(p->ready);
 	*p = w->pending[--w->n];
 }
 
@@ -688,7 +765,7 @@ static void serve(struct watch *w)
 		fd[1] = (struct pollfd){ .fd = w->notify, .events = POLLIN };
 		fd[2] = (struct pollfd){ .fd = w->mounts, .events = POLLPRI };
 		for (size_t i = 0; i < n; i++) {
-			fd[3 + i] = (struct pollfd){ .fd = w->pending[i].sock, .events = POLLIN };
+			fd[3 + i] = (struct pollfd){ .fd = w->pending[i].ready, .events = POLLIN };
 			if (w->pending[i].event >= 0)
 				ms = w->early ? TRACE_MS : 0;
 		}
@@ -709,6 +786,30 @@ static void serve(struct watch *w)
 	}
 }
 
+/*
+ * Found before the first question is answered: what comes later is the affair of its own worker. Return: false: say why not.
+ */
+static bool patch_running(struct watch *w, char *err)
+{
+	struct st_all *all = calloc(w->patches.n + 1, sizeof(*all));
+	pid_t child = -1;
+	int ret = all ? 0 : st_patch_fail(err, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; !ret && i < w->patches.n; i++)
+		ret = st_all_find(&w->patches.file[i]->m, &all[i], err);
+	if (!ret) {
+		child = start(w);
+		if (!child)
+			work_on_running(w, all);
+		if (child < 0)
+			st_patch_fail(err, -errno, "%s", strerror(errno));
+	}
+	for (size_t i = 0; all && i < w->patches.n; i++)
+		st_all_free(&all[i]);
+	free(all);
+	return child > 0;
+}
+
 int st_watch(const struct st_watch_options *o, char err[ST_ERR_MAX])
 {
 	struct watch *w = calloc(1, sizeof(*w));
@@ -720,15 +821,10 @@ int st_watch(const struct st_watch_options *o, char err[ST_ERR_MAX])
 	w->fan = w->notify = w->mounts = w->lock = -1;
 	ret = begin(w, err);
 	if (!ret) {
-		pid_t child;
-
 		/* Workers are nobody's affair. */
 		signal(SIGCHLD, SIG_IGN);
-		child = start(w);
-		if (!child)
-			work_on_running(w);
-		if (child < 0)
-			say(o, "processes that run stay unpatched: %s", strerror(errno));
+		if (!patch_running(w, err))
+			say(o, "processes that run stay unpatched: %s", err);
 		if (o->ready)
 			o->ready(o->ctx);
 		serve(w);

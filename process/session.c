@@ -47,7 +47,8 @@ _Static_assert(offsetof(struct st_ctl, self) == 16, "find_ctl()");
 
 /*
  * The shared memory. A tool that was killed while it got in, or while it put new memory in the place of the old, may have left
- * another mapping of that name, which is not in use: it has no magic number, or says that its place is elsewhere.
+ * another mapping of that name, which is not in use: it has no magic number, or says that its place is elsewhere, as the memory of
+ * other processes that a sidetrack works on does in that.
  */
 static const struct st_map *find_ctl(struct st_proc *proc, const struct st_maps *maps)
 {
@@ -61,10 +62,11 @@ static const struct st_map *find_ctl(struct st_proc *proc, const struct st_maps 
 
 		if (!map->shared || strcmp(map->path, "/memfd:" ST_CTL_NAME))
 			continue;
-		if (!st_mem_read(proc, map->start, &head, sizeof(head)) && head.magic == ST_CTL_MAGIC &&
-		    head.self == map->start)
+		if (st_mem_read(proc, map->start, &head, sizeof(head)) || head.magic != ST_CTL_MAGIC)
+			unused = map;
+		else if (head.self == map->start)
 			return map;
-		unused = map;
+		/* Else it is another process's: this one is a sidetrack at work. */
 	}
 	return unused;
 }

@@ -5,6 +5,7 @@
  *	installed			"first C M L": constructor, main, library (0: not linked with it, WITH_LIBRARY)
  *	installed spawn N PROGRAM	starts it N times with posix_spawn(), one after the other
  *	installed daemon PROGRAM FILE	starts it from a child of a child that has left its session; its output goes to the file
+ *	installed traced PROGRAM	starts it, traced, as a debugger does
  *	installed stay			as without, and stays until stdin ends; "again M L"
  */
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +65,21 @@ static int daemonise(const char *program, const char *file)
 	_exit(127);
 }
 
+static int traced(const char *program)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		execl(program, program, (char *)NULL);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status))
+		ptrace(PTRACE_CONT, pid, NULL, NULL);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	char byte;
@@ -71,6 +88,8 @@ int main(int argc, char **argv)
 		return spawn(atoi(argv[2]), argv[3]);
 	if (argc == 4 && !strcmp(argv[1], "daemon"))
 		return daemonise(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "traced"))
+		return traced(argv[2]);
 	printf("first %d %d %d\n", in_constructor, in_program(), in_library());
 	fflush(stdout);
 	if (argc == 2 && !strcmp(argv[1], "stay")) {
