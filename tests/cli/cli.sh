@@ -56,9 +56,15 @@ for verb in trace report export graph top live diff snapshot; do
 	err "^sidetrack: $verb is not there yet"
 done
 for verb in install uninstall; do
-	run "patch $verb" 1 patch $verb --key x
-	err "^sidetrack: patch $verb is not there yet"
+	run "patch $verb" 2 patch $verb
+	err "^sidetrack: patch $verb: which "
+	run "patch $verb --key" 2 patch $verb --key x
+	err "^sidetrack: $verb: --key is not known"
 done
+run "patch install of no file" 1 patch install x.so
+err "can't open x.so"
+run "patch list of installed ones in a process" 2 patch list --installed -p 1
+run "patch watch of two kinds" 2 patch watch x
 run "patch --all" 1 patch apply --all x.so
 err "can't open x.so"
 

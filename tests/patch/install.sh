@@ -118,7 +118,7 @@ by_shell "$FS/linked" 5 >"$T/new"
 by_shell "$FS/linked-too" 5 >>"$T/new"
 all "two programs with it" "$T/new" "first 1 1 2" 10
 is "one without" "$("$FS/program")" "first 2 2 0"
-LD_PRELOAD=$FS/liblater.so "$FS/linked" >"$T/new"
+(unset LD_LIBRARY_PATH; LD_PRELOAD=$FS/liblater.so "$FS/linked") >"$T/new"
 all "preloaded" "$T/new" "first 1 1 2" 1
 
 # ---- no watcher, under load
