@@ -277,6 +277,27 @@ static bool look_at_pending(struct st_evidence *e, const struct st_live *live, s
 	return false;
 }
 
+/*
+ * A thread that is not on its own stack, and has been unwound to @bottom: what is parked on its own, and what else was taken for a part of
+ * the one that it is on, is not judged by that.
+ */
+static bool look_elsewhere(struct st_evidence *e, const struct st_live *live, unsigned long bottom, struct st_found *f)
+{
+	for (size_t i = 0; i < live->n; i++) {
+		struct st_piece p = live->piece[i];
+
+		if (st_regs_sp(&live->raw) >= p.lo && st_regs_sp(&live->raw) <= p.hi && bottom > p.lo) {
+			unsigned long by = (bottom < p.hi ? bottom - p.lo : p.hi - p.lo) / sizeof(long);
+
+			p.lo += by * sizeof(long);
+			p.word += by;
+		}
+		if (st_evidence_piece(e, live, &p, f))
+			return true;
+	}
+	return live->cut || look_at_pending(e, live, f);
+}
+
 /* ---- saying it ---- */
 
 static void __attribute__((format(printf, 2, 3))) say(struct st_busy *why, const char *fmt, ...)
@@ -407,7 +428,7 @@ int st_evidence_check(struct st_evidence *e, struct st_thread *t, struct st_busy
 	if (busy ? f.how == ST_BUSY_WORD || f.how == ST_BUSY_PENDING : live.cut) {
 		const struct st_copy *copy = st_copy_take(e, &live);
 
-		if (copy && copy->verdict == ST_COPY_CLEAN) {
+		if (copy && copy->verdict == ST_COPY_CLEAN && (!live.foreign || !look_elsewhere(e, &live, copy->bottom, &f))) {
 			st_live_free(&live);
 			return 0;
 		}

@@ -138,7 +138,11 @@ KEEP void yield(void)
 
 KEEP void old(void)
 {
-	if (!strcmp(how, "pc")) {
+	static int calls;
+
+	if (!strcmp(how, "stale-again") && calls++)
+		inner(3);
+	else if (!strcmp(how, "pc")) {
 		if (write(1, "ready\n", 6) != 6)
 			_exit(1);
 		while (!leave)
@@ -332,6 +336,8 @@ int main(int argc, char **argv)
 			over();
 		else if (strstr(how, "clean"))
 			send_signal();
+		if (!strcmp(how, "stale-again"))
+			run();
 	}
 	__asm__ volatile("" : : "r"(inside) : "memory");
 	wait_here("out\n");
