@@ -65,7 +65,7 @@ struct st_ctl_patch_func {
 	uint32_t object;	/* index in ctl->patch_object */
 	uint32_t variable;	/* 1: `to` is a variable */
 	uint32_t isa;		/* enum st_isa */
-	uint32_t to_size;	/* bytes of the function at `to` */
+	uint32_t to_size;	/* bytes of the function at `to`; 0: in pieces, or not known: all of the patch */
 	uint64_t addr, size, room;	/* where it is, without Thumb bit; addr 0: its object is not there */
 	uint64_t to;		/* in the patch; a function with its Thumb bit */
 	/* What `patch build` found in the object's file (struct st_bound). */

@@ -3,6 +3,7 @@
 #include <agent/ctl.h>
 #include <agent/probe.h>
 #include <engine/thread.h>
+#include <sidetrack/patch.h>
 
 struct st_transition_state st_transition_state;
 
@@ -49,14 +50,26 @@ void st_agent_transition(struct st_hook *h, struct st_regs *regs, unsigned long 
 }
 
 /* The program says that nothing of this thread's past matters. */
+static void quiescent(void)
+{
+	uint32_t mode = __atomic_load_n(&st_transition_state.mode, __ATOMIC_ACQUIRE), what = mode % ST_MODE_SECOND;
+	unsigned long *at = what == ST_MODE_SET_RESIDENT || what == ST_MODE_SET_OTHER ? find(mode, st_thread_pointer()) : NULL;
+
+	if (at)
+		__atomic_store_n((uint8_t *)at, (uint8_t)(*(uint8_t *)at | 1), __ATOMIC_RELEASE);
+}
+
 void st_agent_quiescent(struct st_hook *h, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
 {
-	unsigned long *at = find(__atomic_load_n(&st_transition_state.mode, __ATOMIC_ACQUIRE), st_thread_pointer());
-
 	(void)h;
 	(void)regs;
 	(void)ip;
 	(void)parent_ip;
-	if (at)
-		__atomic_store_n((uint8_t *)at, (uint8_t)(*(uint8_t *)at | 1), __ATOMIC_RELEASE);
+	quiescent();
+}
+
+/* For patches, in a program that has none of its own. A thread that stands here is busy, as in a hook. */
+void st_quiescent(void)
+{
+	quiescent();
 }

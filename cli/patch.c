@@ -18,8 +18,8 @@
 #define PROGRESS_MS 500
 
 const char cli_patch_help[] =
-	"sidetrack patch apply -p PID [OPTION]... FILE...\n"
-	"sidetrack patch revert -p PID [OPTION]... NAME...\n"
+	"sidetrack patch apply {-p PID | --all} [OPTION]... FILE...\n"
+	"sidetrack patch revert {-p PID | --all} [OPTION]... NAME...\n"
 	"sidetrack patch check [-p PID] [OPTION]... FILE\n"
 	"sidetrack patch list [-p PID]\n"
 	"sidetrack patch build --object [NAME=]FILE... FIX.so -o OUT\n"
@@ -31,6 +31,7 @@ const char cli_patch_help[] =
 	"    NAME STATE LEVEL OBJECT FUNCTIONS\n"
 	"\n"
 	"    -p PID            the process; 'list' without it: all processes\n"
+	"    --all             every process that the patch is for, a line for each\n"
 	"    --timeout TIME    wait for threads in the way (10s); then nothing is changed, exit 3\n"
 	"    --level LEVEL     be more careful than the patch asks for: thread or process\n"
 	"    --no-wait         leave it in transition if a thread is in the way\n"
@@ -215,6 +216,7 @@ int cli_patch(int argc, char **argv)
 		{ 0 }
 	};
 	static struct cli_patching p;
+	bool all = false;
 	const char *sub;
 	int pid = 0, c;
 
@@ -236,8 +238,8 @@ int cli_patch(int argc, char **argv)
 				return CLI_USAGE;
 			break;
 		case ALL:
-			cli_say("patch: --all is not there yet; use -p PID");
-			return CLI_FAILED;
+			all = true;
+			break;
 		case TIMEOUT:
 			if (!cli_time(optarg, "--timeout", &p.options.timeout_ms))
 				return CLI_USAGE;
@@ -267,16 +269,21 @@ int cli_patch(int argc, char **argv)
 	if (optind == argc)
 		return cli_usage("patch: apply, revert, check or list?");
 	sub = argv[optind++];
+	if (!strcmp(sub, "list") && all)
+		return cli_usage("patch list: without -p PID it lists all processes");
 	if (!strcmp(sub, "list"))
 		return optind == argc ? list(pid)
 				      : cli_usage("patch list: what is '%s'?", argv[optind]);
 	if (strcmp(sub, "apply") && strcmp(sub, "revert") && strcmp(sub, "check"))
 		return cli_usage("there is no 'patch %s'", sub);
 	p.verb = sub;
-	if (!pid && *sub != 'c')
-		return cli_usage("patch %s: which process? (-p PID)", sub);
+	if (*sub == 'c' ? all : all == !!pid)
+		return *sub == 'c' ? cli_usage("patch check: one process, with -p PID, not --all")
+				   : cli_usage("patch %s: which process? (-p PID, or --all)", sub);
 	if (optind == argc)
 		return cli_usage("patch %s: which %s?", sub, *sub == 'r' ? "NAME" : "FILE");
+	if (all)
+		return cli_patch_all(&p, argv + optind, argc - optind);
 	if (*sub != 'c')
 		return change(pid, &p, argv + optind, argc - optind);
 	return optind + 1 == argc ? cli_patch_check(pid, argv[optind], &p) : cli_usage("patch check: what is '%s'?", argv[optind + 1]);

@@ -22,6 +22,9 @@ void cli_patching_begin(struct cli_patching *p, const char *verb);
 /* Who is in the way, and for how long. */
 void cli_patching_busy(const struct cli_patching *p);
 
+/* patch apply, revert --all: files or names, each in turn, in every process that they are for. */
+int cli_patch_all(struct cli_patching *p, char **what, int n);
+
 /* patch build, patch sign: argv[0] is the sub-command. */
 int cli_patch_build(int argc, char **argv);
 int cli_patch_sign(int argc, char **argv);

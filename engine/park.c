@@ -440,6 +440,27 @@ static void find_stacks(struct parked *p)
 	}
 }
 
+/*
+ * A thread may have met a breakpoint on the last instruction that begins in the changed bytes, and not have come to the end of
+ * the handler yet. It will go on at that instruction (breakpoint.c), and on x86-64 what the signal frame has is behind the breakpoint:
+ * where the changed bytes end, if that instruction begins with the last of them.
+ */
+static bool trapped(const struct st_change *edit, size_t n, unsigned long pc)
+{
+#if defined(__x86_64__)
+	const struct st_change *e = inside(edit, n, pc - 1);
+
+	for (int k = 1; e && k < e->insns; k++)
+		if (pc - 1 == e->addr + e->offs[k])
+			return true;
+#else
+	(void)edit;
+	(void)n;
+	(void)pc;
+#endif
+	return false;
+}
+
 /* Does a word of a stack point between two instructions that the edits replace? */
 static bool holds(unsigned long sp, unsigned long end, const struct st_change *edit, size_t n)
 {
@@ -448,7 +469,7 @@ static bool holds(unsigned long sp, unsigned long end, const struct st_change *e
 	for (; sp < end; sp += sizeof(long)) {
 		unsigned long w = *(unsigned long *)sp;
 
-		if (w > lowest && w < highest && inside(edit, n, w))
+		if (w > lowest && w <= highest && (inside(edit, n, w) || trapped(edit, n, w)))
 			return true;
 	}
 	return false;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * st_quiescent() for programs that link us, and in the agent for patches: nothing but a place that can be hooked. One instruction,
- * as long as a jump.
+ * st_quiescent() for programs that link us: nothing but a place that can be hooked. One instruction, as long as a jump.
  */
 #include <sidetrack/patch.h>
 

@@ -72,6 +72,8 @@ void st_records_free(struct st_ctl *ctl, unsigned int patch);
  * was made for.
  */
 int st_parts_find(struct st_work *w, const struct st_manifest *m, struct st_parts *parts);
+/* As manifests have it. */
+void st_hex_build_id(const struct st_object *o, char hex[2 * ST_BUILD_ID_MAX + 1]);
 /* One object; *o NULL: it is not there. -EINVAL: it is, but another build, or twice. */
 int st_part_object(struct st_work *w, const char *name, const char *build_id, struct st_object **o);
 /* Variables of ST_TARGET(): those for this object get their values. */
@@ -99,7 +101,7 @@ int st_moves_revert(struct st_work *w, struct st_moves *m);
 /* Those that still run the patch's functions, though it is disabled: a tool was killed. */
 int st_moves_undo(struct st_work *w, struct st_moves *m);
 void st_moves_free(struct st_moves *m);
-/* Where calls of a function end up now, if a patch has replaced it. */
+/* The code that calls of a function end up in now, if a patch has replaced it. */
 void st_order_runs(struct st_ctl *ctl, uint64_t addr, unsigned long *to, unsigned long *size);
 /* What it depends on is enabled; nothing depends on it. */
 int st_order_depends(struct st_work *w, const struct st_manifest *m);

@@ -8,7 +8,7 @@
 #include <patch/internal.h>
 #include <patch/verify.h>
 
-static void hex_build_id(const struct st_object *o, char hex[2 * ST_BUILD_ID_MAX + 1])
+void st_hex_build_id(const struct st_object *o, char hex[2 * ST_BUILD_ID_MAX + 1])
 {
 	*hex = '\0';
 	for (size_t k = 0; k < o->build_id_len && k < ST_BUILD_ID_MAX; k++)
@@ -24,7 +24,7 @@ int st_part_object(struct st_work *w, const char *name, const char *build_id, st
 	for (size_t i = 0; i < w->objs->n; i++) {
 		if (strcmp(w->objs->object[i].name, name))
 			continue;
-		hex_build_id(&w->objs->object[i], hex);
+		st_hex_build_id(&w->objs->object[i], hex);
 		named++;
 		if (build_id && strcasecmp(hex, build_id)) {
 			memcpy(other, hex, sizeof(other));

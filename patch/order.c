@@ -43,9 +43,13 @@ void st_order_runs(struct st_ctl *ctl, uint64_t addr, unsigned long *to, unsigne
 	uint32_t seq;
 	const struct st_ctl_patch_func *f = newest(ctl, addr, ST_PATCHES_MAX, &seq);
 
-	if (f) {
-		*to = (unsigned long)f->to;
-		*size = f->to_size;
+	if (!f)
+		return;
+	*to = (unsigned long)f->to;
+	*size = f->to_size;
+	if (!*size && f->patch - 1 < ST_PATCHES_MAX) {
+		*to = (unsigned long)ctl->patch[f->patch - 1].base;
+		*size = (unsigned long)ctl->patch[f->patch - 1].size;
 	}
 }
 

@@ -3,7 +3,10 @@
  * The records of patches in the shared memory (agent/patches.h). Complete before the patch's state says that they are there; the
  * target can write them, so what is read is checked here and nowhere else.
  */
+#include <elf.h>
 #include <errno.h>
+#include <gelf.h>
+#include <libelf.h>
 #include <stdio.h>
 #include <string.h>
 #include <patch/internal.h>
@@ -161,7 +164,39 @@ static void append(char *list, size_t size, const char *what)
 		snprintf(list + n, size - n, "%s%s", n ? "," : "", what);
 }
 
-/* A function of the patch itself. */
+/*
+ * Has the compiler cut pieces off this function (FUNCTION.cold, FUNCTION.part.0)? They run on its behalf. Without a symbol table it may
+ * have.
+ */
+static bool in_pieces(const struct st_patch_file *file, const char *name)
+{
+	size_t len = strlen(name);
+	bool known = false, found = false;
+	Elf_Scn *scn = NULL;
+	Elf *elf;
+
+	elf_version(EV_CURRENT);
+	elf = elf_memory((char *)file->image, file->len);
+	while (elf && !known && (scn = elf_nextscn(elf, scn))) {
+		Elf_Data *data;
+		GElf_Shdr sh;
+		GElf_Sym sym;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_SYMTAB)
+			continue;
+		known = true;
+		data = elf_getdata(scn, NULL);
+		for (int i = 1; !found && data && gelf_getsym(data, i, &sym); i++) {
+			const char *is = elf_strptr(elf, sh.sh_link, sym.st_name);
+
+			found = is && !strncmp(is, name, len) && (!strncmp(is + len, ".cold", 5) || !strncmp(is + len, ".part.", 6));
+		}
+	}
+	elf_end(elf);
+	return !known || found;
+}
+
+/* A symbol of the patch itself. *size 0: a function that is not in one piece; all of the patch counts as its code. */
 static int own(struct st_work *w, const struct st_patch_file *file, const struct st_loaded *l, const char *name, const char *what,
 	       uint64_t *addr, uint32_t *size)
 {
@@ -172,7 +207,7 @@ static int own(struct st_work *w, const struct st_patch_file *file, const struct
 	if (a < l->lo || a >= l->hi || n > l->hi - a)
 		return st_patch_fail(w->err, -EINVAL, "the patch's symbol %s is not in its memory", name);
 	*addr = a;
-	*size = (uint32_t)n;
+	*size = in_pieces(file, name) ? 0 : (uint32_t)n;
 	return 0;
 }
 

@@ -66,6 +66,15 @@ static const char *need_breakpoint(struct st_session *s, struct st_ctl_site *c)
 	return why ?: st_site_add_breakpoint(s, c);
 }
 
+const char *st_site_to_breakpoint(struct st_session *s, struct st_ctl_site *c)
+{
+	const char *why = need_breakpoint(s, c);
+
+	if (!why)
+		st_site_set_form(c, ST_FORM_BREAKPOINT);
+	return why;
+}
+
 /* May this site be where others are? `any`: it, or they, may become a breakpoint. NULL, or why not. */
 static const char *arrange(struct st_session *s, struct places *p, struct st_ctl_site *c, bool any)
 {

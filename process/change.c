@@ -337,6 +337,12 @@ static int under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 	return -1;
 }
 
+bool st_site_waits(struct st_session *s, struct st_ctl_site *c)
+{
+	return st_site_live(c) && c->list[0] && !c->redirect && c->now == ST_FORM_JUMP &&
+	       st_form_insns(&c->form[ST_FORM_JUMP]) > 1 && look_at_site(s, c) == HOLDS_ORIGINAL;
+}
+
 static int number_order(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;

@@ -17,11 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <process/evidence_internal.h>
+#include <process/unwind.h>
 
 /* ---- what is looked for ---- */
 
-/* Do these bytes, the last ones of a function, end with a call? Not told from data that looks like one. */
-static bool ends_with_call(const uint8_t *end)
+bool st_ends_with_call(const uint8_t *end)
 {
 #if defined(__x86_64__)
 	/* e8 rel32; ff /2 with a register, a displacement of 0, 1 or 4 bytes, and a SIB byte. */
@@ -76,7 +76,7 @@ static int take_old(struct st_evidence *e, const struct st_old *old, size_t n)
 			return -EFAULT;
 		if (st_sites_undo(e->s->ctl, o->hi - sizeof(tail), tail, sizeof(tail)))
 			return -ENOMEM;
-		o->calls = ends_with_call(tail + sizeof(tail));
+		o->calls = st_ends_with_call(tail + sizeof(tail));
 		e->lo = o->lo < e->lo ? o->lo : e->lo;
 		e->hi = o->hi > e->hi ? o->hi : e->hi;
 	}
@@ -168,6 +168,8 @@ void st_evidence_close(struct st_evidence *e)
 		free(e->old[i].name);
 	free(e->old);
 	free(e->ours);
+	st_copies_free(e);
+	st_unwind_free(e->unwind);
 	free(e->due);
 	st_coroutines_free(e->coroutines);
 	free(e);
@@ -315,6 +317,11 @@ static void say_found(struct st_evidence *e, const struct st_found *f, const cha
 	case ST_BUSY_PC:
 		say(why, "thread %d (%s) runs in the old %s (+%#lx): it has to leave it", tid, why->comm, name, off);
 		break;
+	case ST_BUSY_FRAME:
+		why->frame = (unsigned int)f->where;
+		say(why, "thread %d (%s) will return to the old %s (+%#lx), frame %u of its stack: it has to return from it", tid, why->comm, name,
+		    off, why->frame);
+		break;
 	case ST_BUSY_STUB:
 		say(why, "thread %d (%s) is in a hook of sidetrack's (%#lx): it leaves that by itself", tid, why->comm, f->addr);
 		break;
@@ -324,7 +331,7 @@ static void say_found(struct st_evidence *e, const struct st_found *f, const cha
 		break;
 	default:
 		say(why, "thread %d (%s) may return to the old %s (+%#lx), where %s leads%s%s", tid, why->comm, name, off, place,
-		    *more ? ": " : "", more);
+		    *more ? "; its stack can't be unwound: " : "", more);
 	}
 }
 
@@ -396,28 +403,27 @@ int st_evidence_check(struct st_evidence *e, struct st_thread *t, struct st_busy
 	}
 	if (!busy)
 		busy = look_at_pending(e, &live, &f);
-	ret = busy;
-	if (busy) {
-		begin_why(e, st_thread_tid(t), why);
+	ret = live.cut ? -E2BIG : busy;
+	if (busy ? f.how == ST_BUSY_WORD || f.how == ST_BUSY_PENDING : live.cut) {
+		const struct st_copy *copy = st_copy_take(e, &live);
+
+		if (copy && copy->verdict == ST_COPY_CLEAN) {
+			st_live_free(&live);
+			return 0;
+		}
+		begin_why(e, live.tid, why);
+		if (copy && copy->verdict == ST_COPY_BUSY)
+			f = (struct st_found){ ST_BUSY_FRAME, (int)copy->old, copy->addr, copy->frame };
+		if (busy || f.how == ST_BUSY_FRAME)
+			say_found(e, &f, copy && copy->verdict == ST_COPY_UNKNOWN ? copy->why : "", why);
+		else
+			say_unknown(ret, why);
+		ret = busy || f.how == ST_BUSY_FRAME ? 1 : ret;
+	} else if (busy) {
+		begin_why(e, live.tid, why);
 		say_found(e, &f, "", why);
-	} else if (live.cut) {
-		ret = -E2BIG;
-		begin_why(e, st_thread_tid(t), why);
-		say_unknown(ret, why);
+		ret = 1;
 	}
 	st_live_free(&live);
 	return ret;
-}
-
-int st_evidence_think(struct st_evidence *e)
-{
-	(void)e;
-	return 0;
-}
-
-unsigned long st_copy_bottom(const struct st_evidence *e, const struct st_live *live)
-{
-	(void)e;
-	(void)live;
-	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What evidence.c, pending.c, think.c and parked.c share. See evidence.h. */
+/* What evidence.c, think.c, unwind.c, pending.c and parked.c share. See evidence.h. */
 #ifndef ST_PROCESS_EVIDENCE_INTERNAL_H
 #define ST_PROCESS_EVIDENCE_INTERNAL_H
 
@@ -25,15 +25,16 @@ struct st_due {
 struct st_copy {
 	struct st_live live;
 	enum { ST_COPY_NEW, ST_COPY_CLEAN, ST_COPY_BUSY, ST_COPY_UNKNOWN } verdict;
-	struct st_due *due;	/* pending returns that the frames led through */
+	struct st_due *due;	/* pending returns that the frames led through, by key and `after` */
 	size_t ndue;
 	unsigned int frame;	/* ST_COPY_BUSY: which frame is where */
 	size_t old;
 	unsigned long addr;
+	unsigned long bottom;	/* ST_COPY_CLEAN: where its stack ends */
 	char why[120];		/* ST_COPY_UNKNOWN */
 };
 
-/* @old: which; -1: none. @where: the address of the word; 0: a register. */
+/* @old: which; -1: none. @where: the address of the word; 0: a register; ST_BUSY_FRAME: the frame. */
 struct st_found {
 	enum st_busy_how how;
 	int old;
@@ -63,6 +64,9 @@ struct st_evidence {
 /* Which of the old code does @addr, found as @word, lead to? @strict: also what is an instruction's own address. -1: none. */
 int st_old_at(const struct st_evidence *e, unsigned long addr, bool strict);
 
+/* Do the 8 bytes before @end end with a call? Not told from data that looks like one. */
+bool st_ends_with_call(const uint8_t *end);
+
 /* pending.c: reads the lists into e->due. 0 or a negative errno. */
 int st_due_read(struct st_evidence *e);
 /* The pending return that has the true return address of who returns to @after, with the key @key; NULL: there is none. */
@@ -73,6 +77,13 @@ bool st_evidence_ours(const struct st_evidence *e, unsigned long addr);
 
 /* Does a word of it lead to the code? @live: the bits that sign addresses. */
 bool st_evidence_piece(const struct st_evidence *e, const struct st_live *live, const struct st_piece *p, struct st_found *f);
+
+/*
+ * think.c: the copy of a thread that stands as it did then, NULL: there is none, and it has been made now (@live is its own then), if
+ * there was memory.
+ */
+const struct st_copy *st_copy_take(struct st_evidence *e, struct st_live *live);
+void st_copies_free(struct st_evidence *e);
 
 /* Where the stack of a thread that stands as this does ends, if it was unwound; else 0. */
 unsigned long st_copy_bottom(const struct st_evidence *e, const struct st_live *live);

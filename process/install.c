@@ -149,6 +149,37 @@ void st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned l
 		list_remove(c->list, st_session_address(s, &c->ret.hook));
 }
 
+/*
+ * Settles them. Where a thread does not leave the instructions that a jump would displace, maybe for ever, a breakpoint comes instead: it
+ * displaces one, and nobody is inside that. Not with patches and not where only jumps are wanted.
+ */
+static int settle_hooks(struct st_session *s, struct st_fn *fn, const int *site, size_t n, unsigned int flags,
+			const uint32_t *a, size_t na, const uint32_t *b, size_t nb)
+{
+	int ret = settle_both(s, a, na, b, nb);
+	bool other = false;
+	char err[ST_ERR_MAX];
+
+	if (ret != -EBUSY || !(flags & ST_SESSION_ANY))
+		return ret;
+	memcpy(err, s->err, sizeof(err));
+	for (size_t i = 0; i < n; i++) {
+		struct st_ctl_site *c = site[i] < 0 ? NULL : &s->ctl->site[site[i]];
+
+		if (!c || !st_site_waits(s, c))
+			continue;
+		other = !st_site_to_breakpoint(s, c);
+		if (!other)
+			break;
+		fn[i].kind = ST_KIND_BREAKPOINT;
+	}
+	if (!other) {
+		memcpy(s->err, err, sizeof(err));
+		return ret;
+	}
+	return settle_both(s, a, na, b, nb);
+}
+
 static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, size_t n, unsigned int flags)
 {
 	int *site = calloc(n + 1, sizeof(*site));
@@ -184,9 +215,9 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 	if (!ret && !count && s->traps_busy)
 		ret = st_session_fail(s, -EBUSY, "%s", s->no_traps);
 	if (!ret)
-		ret = settle_both(s, there, nthere, NULL, 0);
+		ret = settle_hooks(s, fn, site, n, flags, there, nthere, NULL, 0);
 	if (!ret)
-		ret = settle_both(s, mine, count, also, nalso);
+		ret = settle_hooks(s, fn, site, n, flags, mine, count, also, nalso);
 	if (!ret)
 		ret = st_sites_returns_last(s, mine, count);
 	if (ret) {

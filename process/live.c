@@ -130,16 +130,18 @@ static int add_piece(struct reading *r, unsigned long lo, unsigned long hi)
 static int add_stack(struct reading *r, unsigned long sp)
 {
 	unsigned long tp = r->live->tp, end;
+	bool main = r->live->tid == r->proc->pid;
 	const struct st_map *map;
 	int ret;
 
 	if (covered(r->live, sp))
 		return 0;
+	/* The first thread's block is elsewhere; what lies below may be a coroutine's stack, or, in a child of another thread, its stack. */
 	if (tp > sp && tp - sp <= ST_LIVE_MAX && !add_piece(r, sp, tp)) {
-		r->own = true;
+		r->own |= !main;
 		return 0;
 	}
-	if (r->live->tid == r->proc->pid && r->stack_end > sp && r->stack_end - sp <= ST_LIVE_MAX && !add_piece(r, sp, r->stack_end)) {
+	if (main && r->stack_end > sp && r->stack_end - sp <= ST_LIVE_MAX && !add_piece(r, sp, r->stack_end)) {
 		r->own = true;
 		return 0;
 	}
@@ -155,7 +157,7 @@ static int add_stack(struct reading *r, unsigned long sp)
 		end = sp + ST_LIVE_MAX;
 	}
 	ret = add_piece(r, sp, end);
-	r->own |= !ret && (tp > sp ? tp < map->end : r->live->tid == r->proc->pid && !strcmp(map->path, "[stack]"));
+	r->own |= !ret && (main ? !strcmp(map->path, "[stack]") : tp > sp && tp < map->end);
 	return ret;
 }
 

@@ -18,6 +18,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* GCC's functions for atomic operations have one. */
+#if defined(__aarch64__)
+#define OUTLINE_ATOMICS ", compile it with -mno-outline-atomics"
+#else
+#define OUTLINE_ATOMICS
+#endif
+
 /* Larger objects than this are damage. */
 #define SPAN_MAX (256ul << 20)
 /* So are longer names of symbols, and version tables that take longer to go through for all symbols together. */
@@ -210,7 +217,7 @@ static int read_dynamic_table(struct image *im)
 			break;
 		case DT_INIT:
 		case DT_INIT_ARRAY:
-			return refuse(im, "it has constructors; link it with -nostartfiles");
+			return refuse(im, "it has constructors; link it with -nostartfiles" OUTLINE_ATOMICS);
 		case DT_FINI:
 		case DT_FINI_ARRAY:
 			return refuse(im, "it has destructors; link it with -nostartfiles");

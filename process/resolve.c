@@ -192,12 +192,13 @@ static int run_resolver(struct st_remote *remote, unsigned long fn, unsigned lon
 }
 
 /*
- * C++ has things that are one in a process whether they are exported or not: types, inline variables and functions; and its runtime, in a
- * program that is linked with that statically. They are where symbol tables say; the program's own first, as it is the first object.
+ * C++ has things that are one in a process whether they are exported or not: types, inline variables and functions. So are the compiler's
+ * runtime and that of C++, in a program that is linked with them statically. They are where symbol tables say; the program's own first, as
+ * it is the first object.
  */
 static int resolve_unexported(struct st_objects *objs, const char *name, unsigned long *addr)
 {
-	static const char *const names[] = { "_Z", "__cxa_", "__gxx_personality", "__gcc_personality", "_Unwind_", "__aeabi_unwind_cpp" };
+	static const char *const names[] = { "_Z", "__cxa_", "__gxx_personality", "__gcc_personality", "_Unwind_", "__aeabi_" };
 	bool cxx = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -65,6 +65,10 @@ void st_session_begin_change(struct st_session *s);
  */
 int st_sites_arrange(struct st_session *s, struct st_fn *fn, size_t n, unsigned int flags, int *site, uint32_t **also,
 		     size_t *nalso);
+/*
+ * A live site whose jump is not there becomes a breakpoint, when it is settled. NULL, or why it can't: the record is as before.
+ */
+const char *st_site_to_breakpoint(struct st_session *s, struct st_ctl_site *c);
 
 /* traps.c: makes breakpoints possible; s->no_traps says why not. 0 or a negative errno when something failed. */
 int st_traps_begin(struct st_session *s);
@@ -86,6 +90,8 @@ int st_sites_returns_last(struct st_session *s, const uint32_t *site, size_t n);
 
 /* change.c: the bytes of these records' sites become what the records say. All or none. */
 int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n);
+/* Has this live site its own bytes still, since nobody may be between the instructions that its jump displaces? */
+bool st_site_waits(struct st_session *s, struct st_ctl_site *c);
 void st_site_set_state(struct st_ctl_site *c);
 void st_site_set_form(struct st_ctl_site *c, unsigned int form);
 void st_site_set_dispatch(struct st_session *s, struct st_ctl_site *c, bool vector, bool redirected);

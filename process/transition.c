@@ -442,7 +442,7 @@ static int begin(struct st_session *s, unsigned int patch, enum st_level level, 
 	if (ret)
 		return ret;
 	t->level = level;
-	t->reversed = t->started = t->whole = 0;
+	t->reversed = t->started = t->whole = t->turns = 0;
 	t->moves = (uint32_t)n;
 	for (; !ret && hooked < n; hooked++) {
 		struct st_ctl_site *c = &s->ctl->site[x->site[hooked]];
@@ -805,13 +805,16 @@ static int complement(struct st_session *s, struct st_transition_state *state)
 	struct st_stop *stop;
 	unsigned long *set;
 	uint32_t mode;
-	int ret = stop_all(s, &stop);
+	bool all;
+	/* The set that will be written counted once before: a thread that is still in the hook may be looking there. */
+	int ret = (t->turns ? st_session_grace(s) : 0) ?: stop_all(s, &stop);
 
 	if (ret)
 		return ret;
 	/* A thread may have called st_quiescent() since. */
 	ret = read_state(s, state);
-	mode = (mode_of(state) == ST_MODE_SET_RESIDENT ? ST_MODE_SET_OTHER : ST_MODE_SET_RESIDENT) |
+	all = mode_of(state) == ST_MODE_OTHER;
+	mode = (mode_of(state) != ST_MODE_SET_OTHER ? ST_MODE_SET_OTHER : ST_MODE_SET_RESIDENT) |
 	       ((state->mode & ST_MODE_SECOND) ^ ST_MODE_SECOND);
 	set = state->set[mode / ST_MODE_SECOND];
 	memset(set, 0, sizeof(state->set[0]));
@@ -819,7 +822,7 @@ static int complement(struct st_session *s, struct st_transition_state *state)
 		pid_t tid = st_thread_tid(st_stop_thread(stop, i));
 		unsigned long tp = st_thread_pointer_of(tid);
 
-		if (find_member(set_of(state), tp) < 0 && add_member(s, set, tp, tid))
+		if ((all || find_member(set_of(state), tp) < 0) && add_member(s, set, tp, tid))
 			ret = st_session_fail(s, -EBUSY, "thread %d can't be told from another; the transition goes on as it was", (int)tid);
 	}
 	if (!ret) {
@@ -828,6 +831,7 @@ static int complement(struct st_session *s, struct st_transition_state *state)
 	}
 	if (!ret)
 		t->reversed = !t->reversed;
+	t->turns = 1;
 	st_session_resume(s, stop);
 	return ret;
 }
@@ -840,7 +844,8 @@ static int reverse(struct st_session *s, struct st_transition_state *state)
 
 	if (ret)
 		return ret;
-	if (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER)
+	if (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER ||
+	    (mode_of(state) == ST_MODE_OTHER && !t->reversed && !t->whole && t->level == ST_LEVEL_THREAD))
 		return complement(s, state);
 	t->reversed = !t->reversed;
 	/* Everybody is where the way back leads, or will have to go there together. */
@@ -966,7 +971,7 @@ static int stop_children(struct st_session *s, struct child **list, size_t *n)
 			ret = 0;
 			continue;
 		}
-		ret = ret ?: child_clean(s, c, range, ranges) ?: write_mode(s, c->proc, ST_MODE_RESIDENT);
+		ret = ret ?: child_clean(s, c, range, ranges);
 	}
 	free(pid);
 	free(range);
@@ -997,6 +1002,36 @@ static int settle_all(struct st_session *s)
 	return ret;
 }
 
+/*
+ * The mode means nothing any more, and must not when the next transition has put hooks into the lists that children share. One that was
+ * forked while the others were being looked at has gone the new way, as its parent, which is where the records lead now.
+ */
+static int end_mode(struct st_session *s)
+{
+	struct st_stop *stop;
+	int ret = stop_all(s, &stop), *pid;	/* nobody is forking */
+	unsigned long at;
+	size_t n;
+
+	if (ret)
+		return ret;
+	ret = write_mode(s, s->proc, ST_MODE_RESIDENT) ?: state_address(s, &at);
+	st_session_resume(s, stop);
+	pid = st_session_sharers(s, &n);
+	for (size_t i = 0; !ret && pid && i < n; i++) {
+		uint32_t mode = ST_MODE_RESIDENT;
+		struct st_proc *proc;
+
+		if (st_proc_open(pid[i], &proc, NULL))
+			continue;
+		if (!st_mem_read(proc, at + offsetof(struct st_transition_state, mode), &mode, sizeof(mode)) && mode != ST_MODE_RESIDENT)
+			write_mode(s, proc, ST_MODE_RESIDENT);
+		st_proc_close(proc);
+	}
+	free(pid);
+	return ret;
+}
+
 static int finish(struct st_session *s)
 {
 	struct st_ctl_transition *t = transition(s);
@@ -1023,9 +1058,13 @@ static int finish(struct st_session *s)
 		if (c)
 			st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
 	}
+	/* Not before the hooks are gone: a child that is resumed in between, because we are killed, goes on as it did. */
+	for (size_t i = 0; !ret && i < children; i++)
+		if (child[i].stop)
+			ret = write_mode(s, child[i].proc, ST_MODE_RESIDENT);
 	resume_children(child, children);
 	free(child);
-	ret = settle_all(s) ?: remove_hooks(s) ?: st_session_grace(s) ?: write_mode(s, s->proc, ST_MODE_RESIDENT);
+	ret = ret ?: settle_all(s) ?: remove_hooks(s) ?: st_session_grace(s) ?: end_mode(s);
 	if (!ret)
 		__atomic_store_n(&t->patch, 0, __ATOMIC_RELEASE);
 	return ret;

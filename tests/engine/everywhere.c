@@ -511,8 +511,9 @@ int main(int argc, char **argv)
 	printf("one at a time: %lu places in %u functions: %lu nop, %lu move, %lu breakpoint; %lu that run can't be probed\n", places,
 	       count, kinds[0], kinds[1], kinds[2], refused);
 	check(places > 500 && refused * 6 <= places, "%lu places, %lu that run are refused", places, refused);
-	check(first > 0 && write(go[1], "", 1) == 1 && waitpid(first, &status, 0) == first && !status,
-	      "the storm that came first ended with %#x", status);
+	check(first > 0 && write(go[1], "", 1) == 1, "the storm that came first: %s", strerror(errno));
+	check(waitpid(first, &status, 0) == first, "waiting for the storm that came first: %s", strerror(errno));
+	check(!status, "the storm that came first ended with %#x", status);
 	all_at_once(list, "all at once");
 	all_at_once(list, "all at once, again");
 	with_threads(list, seconds);

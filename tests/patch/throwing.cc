@@ -39,8 +39,9 @@ KEEP long st_test_traced(void)
 	void *frame[64];
 	int n = backtrace(frame, 64);
 
+	/* Without Thumb bits. Nothing else is one byte apart. */
 	for (int i = 0; i < n; i++)
-		if (frame[i] == outermost)
+		if (((unsigned long)frame[i] & ~1ul) == ((unsigned long)outermost & ~1ul))
 			return 1000;
 	return 0;
 }

@@ -62,17 +62,8 @@ for program; do
 	target=
 	wait $tool
 	tool=$?
-	if [ $tool = 0 ]; then
-		judge "$name attached" $status
-	else
-		# Busy, and nothing else: a thread waits in what a Thumb jump would displace. The program is as it was.
-		cat "$dir/err"
-		ok "$name attached, refused: status $tool" $((tool != 3))
-		ok "$name attached, refused: a sentence" $((!$(wc -l <"$dir/err")))
-		ok "$name attached, refused: exit status" $((status != bare))
-		cmp -s "$dir/bare" "$dir/out"
-		ok "$name attached, refused: output" $?
-	fi
+	ok "$name attached: status $tool of the tool: $(cat "$dir/err")" $tool
+	judge "$name attached" $status
 done
 
 echo "$passed passed, $failed failed, 0 skipped"
