@@ -13,17 +13,18 @@
 #include <stdint.h>
 #include <agent/fetch.h>
 #include <agent/mail.h>
+#include <agent/patches.h>
+#include <agent/transition.h>
 #include <engine/arch.h>
 #include <engine/return.h>
 #include <engine/site.h>
 
 #define ST_CTL_NAME	"sidetrack"		/* of the memfd: /memfd:sidetrack in maps */
 #define ST_CTL_MAGIC	0x6b63617274656469ull	/* "idetrack", little endian */
-#define ST_CTL_VERSION	3
+#define ST_CTL_VERSION	4
 
 #define ST_SITES_MAX	65536
 #define ST_PROBES_MAX	1024
-#define ST_PATCHES_MAX	64
 #define ST_REGIONS_MAX	256
 #define ST_SITE_HOOKS_MAX	7			/* hooks on one site */
 #define ST_TRAPS_BITS	17			/* index of breakpoints: twice as many places as there are sites */
@@ -72,9 +73,9 @@ struct st_ctl_site {
 	uint64_t addr, func, size;	/* site, function, its length */
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
 	uint32_t direct;	/* 1: a jump reaches `redirect`: direct_bytes; 0: it goes through the stub */
-	uint32_t pad;
+	uint32_t was;		/* 1: before that it may have held another one: was_bytes */
 	struct st_ctl_form form[ST_FORMS];
-	uint8_t direct_bytes[ST_JUMP_MAX];
+	uint8_t direct_bytes[ST_JUMP_MAX], was_bytes[ST_JUMP_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];	/* of whichever form displaces more */
 	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
 	unsigned long returns[ST_SITE_HOOKS_MAX + 1];	/* of its return hooks, likewise: ret.hooks points here */
@@ -167,28 +168,15 @@ struct st_ring {
 	uint8_t data[ST_RING_SIZE];
 };
 
-/* ---- patches ---- */
-
-enum st_patch_state { ST_PATCH_FREE, ST_PATCH_DISABLED, ST_PATCH_TRANSITION, ST_PATCH_ENABLED };
-
-struct st_ctl_patch {
-	uint32_t state;
-	uint32_t level;		/* 0 independent, 1 thread, 2 process */
-	uint32_t funcs;
-	uint32_t seq;		/* order of application */
-	uint64_t base, size;	/* where its object is mapped */
-	char name[64];
-	char object[64];	/* of the functions it replaces; "a,b" for several */
-	char functions[512];
-};
+/* ---- patches: patches.h ---- */
 
 /* Memory that we mapped in the target and that goes away with the agent. */
-enum st_region_kind { ST_REGION_FREE, ST_REGION_AGENT, ST_REGION_ISLAND, ST_REGION_PATCH, ST_REGION_CTL };
+enum st_region_kind { ST_REGION_FREE, ST_REGION_AGENT, ST_REGION_ISLAND, ST_REGION_PATCH, ST_REGION_CTL, ST_REGION_SHADOW };
 struct st_ctl_region {
 	uint32_t kind;
 	uint32_t released;	/* pid of the process in which it is unmapped already, while that is being left */
 	uint64_t start, size;
-	uint64_t used;		/* ISLAND: bytes handed out */
+	uint64_t used;		/* ISLAND: bytes handed out. PATCH: 1: it is never unmapped, exceptions of its types may be alive */
 };
 
 struct st_ctl {
@@ -213,6 +201,7 @@ struct st_ctl {
 	uint32_t no_syscalls;	/* the target is under seccomp: memory reads that need a system call yield a fault */
 	uint32_t sites_used;	/* records below this index may be in use */
 	uint32_t patch_seq;
+	uint32_t patch_objects_used, patch_funcs_used, patch_words_used, patch_text_used;	/* as sites_used */
 	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
 	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
 	/* Threads that blocked SIGTRAP, and their masks: they do not while there are breakpoints. */
@@ -224,6 +213,7 @@ struct st_ctl {
 	struct st_ctl_mail mail[ST_MAILS_MAX];
 	struct st_ctl_region region[ST_REGIONS_MAX];
 	struct st_ctl_patch patch[ST_PATCHES_MAX];
+	struct st_ctl_transition transition;
 	struct st_ctl_probe probe_rec[ST_PROBES_MAX];
 	struct st_ring ring;
 	struct st_ctl_site site[ST_SITES_MAX];
@@ -233,6 +223,10 @@ struct st_ctl {
 	 */
 	uint32_t trap[ST_TRAPS];
 	struct st_ctl_code code[ST_PROBES_MAX];	/* of the probe with the same index */
+	struct st_ctl_patch_object patch_object[ST_PATCH_OBJECTS_MAX];
+	struct st_ctl_patch_func patch_func[ST_PATCH_FUNCS_MAX];
+	struct st_ctl_patch_word patch_word[ST_PATCH_WORDS_MAX];
+	char patch_text[ST_PATCH_TEXT_MAX];
 	/*
 	 * Hits by thread and probe, added to by one thread alone. Columns below columns_used have been handed out; a process
 	 * that was forked takes columns of its own.

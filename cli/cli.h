@@ -74,6 +74,9 @@ int cli_pid(const char *text);
 /* A count from 1. Returns false and says why if it is none. */
 bool cli_count(const char *text, const char *what, uint64_t *n);
 
+/* A time: 10s, 500ms, 1.5m, 1h; seconds without a unit. Returns false and says why if it is none. */
+bool cli_time(const char *text, const char *what, unsigned int *ms);
+
 /* Ctrl-C, SIGTERM and SIGHUP wait until the verb is through, or has cleaned up. */
 void cli_hold_signals(void);
 /* Has one of them come? Returns its number or 0. */

@@ -98,6 +98,24 @@ bool cli_count(const char *text, const char *what, uint64_t *n)
 	return true;
 }
 
+bool cli_time(const char *text, const char *what, unsigned int *ms)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "min", 60000 }, { "h", 3600000 } };
+	char *end;
+	double v = strtod(text, &end);
+
+	for (size_t i = 0; end != text && i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(end, units[i].unit) && v >= 0 && v * units[i].ms <= INT32_MAX) {
+			*ms = (unsigned int)(v * units[i].ms);
+			return true;
+		}
+	cli_usage("%s must be a time (10s, 500ms, 1m), not '%s'", what, text);
+	return false;
+}
+
 static void end_signals(sigset_t *set)
 {
 	struct sigaction hup;

@@ -66,7 +66,21 @@ int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *
 	return status;
 }
 
-void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before)
+unsigned int cli_patches(const struct st_ctl *ctl, unsigned int index[ST_PATCHES_MAX])
+{
+	unsigned int n = 0, k;
+
+	for (unsigned int i = 0; i < ST_PATCHES_MAX; i++) {
+		if (ctl->patch[i].state == ST_PATCH_FREE)
+			continue;
+		for (k = n++; k && ctl->patch[index[k - 1]].seq > ctl->patch[i].seq; k--)
+			index[k] = index[k - 1];
+		index[k] = i;
+	}
+	return n;
+}
+
+void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before, bool all)
 {
 	static const char *const states[] = { "free", "disabled", "transition", "enabled" };
 	static const char *const levels[] = { "independent", "thread", "process" };
@@ -74,8 +88,9 @@ void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *befo
 	const char *state = p.state < 4 ? states[p.state] : "damaged";
 	const char *level = p.level < 3 ? levels[p.level] : "damaged";
 
-	p.name[sizeof(p.name) - 1] = p.object[sizeof(p.object) - 1] =
-		p.functions[sizeof(p.functions) - 1] = '\0';
+	p.name[sizeof(p.name) - 1] = p.object[sizeof(p.object) - 1] = p.functions[sizeof(p.functions) - 1] =
+		p.busy[sizeof(p.busy) - 1] = '\0';
+	all = all && p.state == ST_PATCH_TRANSITION && *p.busy;
 	if (cli_json) {
 		printf("{\"pid\":%d,\"kind\":\"patch\",\"name\":", pid);
 		st_json_string(stdout, p.name, strlen(p.name));
@@ -83,6 +98,10 @@ void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *befo
 		st_json_string(stdout, p.object, strlen(p.object));
 		fputs(",\"functions\":", stdout);
 		st_json_string(stdout, p.functions, strlen(p.functions));
+		if (all) {
+			fputs(",\"busy\":", stdout);
+			st_json_string(stdout, p.busy, strlen(p.busy));
+		}
 		fputs("}\n", stdout);
 		return;
 	}
@@ -92,5 +111,9 @@ void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *befo
 	cli_word(stdout, p.object);
 	putchar(' ');
 	cli_word(stdout, p.functions);
+	if (all) {
+		fputs(": ", stdout);
+		st_print_safe(stdout, p.busy, strlen(p.busy));
+	}
 	putchar('\n');
 }

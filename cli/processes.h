@@ -13,10 +13,13 @@
 int cli_each_process(int (*fn)(int pid, struct st_session *s, void *ctx), void *ctx,
 		     unsigned int *skipped);
 
+/* The records of the patches that there are, in the order in which they were applied. Returns their number. */
+unsigned int cli_patches(const struct st_ctl *ctl, unsigned int index[ST_PATCHES_MAX]);
+
 /*
- * One patch, as `patch list` shows it, behind the given words. The record is the target's: it is
- * copied and bounded.
+ * One patch, as `patch list` shows it, behind the given words; `all`: and who is in the way. The record is
+ * the target's: it is copied and bounded.
  */
-void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before);
+void cli_show_patch(int pid, const struct st_ctl_patch *shared, const char *before, bool all);
 
 #endif

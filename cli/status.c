@@ -17,7 +17,7 @@ const char cli_status_help[] =
 	"\n"
 	"With -p: a line for each probe and patch in the process, nothing when there is none:\n"
 	"    probe NAME HITS hits on SITES sites (KINDS), by PID: SPEC\n"
-	"    patch NAME STATE LEVEL OBJECT FUNCTIONS\n"
+	"    patch NAME STATE LEVEL OBJECT FUNCTIONS[: who is in the way of a transition]\n"
 	"KINDS says how the sites lead to the probe: how many are nop, move, breakpoint.\n"
 	"A probe whose sidetrack was killed is marked 'orphan'; the next 'probe' or 'detach'\n"
 	"removes it.\n"
@@ -96,14 +96,13 @@ static void show_letters(int pid, const struct st_ctl_mail *mail)
 static int show_process(int pid, struct st_session *s)
 {
 	const struct st_ctl *ctl = st_session_ctl(s);
-	unsigned int i;
+	unsigned int index[ST_PATCHES_MAX], n = cli_patches(ctl, index), i;
 
 	for (i = 0; i < ST_PROBES_MAX; i++)
 		if (ctl->probe_rec[i].state != ST_PROBE_FREE)
 			show_probe(pid, ctl, i);
-	for (i = 0; i < ST_PATCHES_MAX; i++)
-		if (ctl->patch[i].state != ST_PATCH_FREE)
-			cli_show_patch(pid, &ctl->patch[i], "patch ");
+	for (i = 0; i < n; i++)
+		cli_show_patch(pid, &ctl->patch[index[i]], "patch ", true);
 	for (i = 0; i < ST_MAILS_MAX; i++)
 		if (ctl->mail[i].owner)
 			show_letters(pid, &ctl->mail[i]);

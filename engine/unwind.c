@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * See unwind.h. Whether an address is where a pending return will come to. And the hook by which an unwinder learns of it. General
- * registers only, no libc: for the agent.
+ * See unwind.h. Whether an address is where a pending return will come to. General registers only, no libc: for the agent.
  */
 #include <engine/return.h>
 #include <engine/unwind.h>
@@ -31,33 +30,5 @@ const void *st_unwind_find(unsigned long pc)
 	set_word(st_unwind_table_list, (unsigned long)&st_returns_list);
 	set_word(st_unwind_table_list2, (unsigned long)&st_returns_list);
 	return st_unwind_table_fde - 2 * sizeof(int);
-}
-
-/* As libgcc has it (unwind-dw2-fde.h). */
-struct dwarf_eh_bases {
-	void *tbase, *dbase, *func;
-};
-
-void st_unwind_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
-{
-	unsigned long pc = st_regs_argument(regs, 0);
-	struct dwarf_eh_bases *bases = (struct dwarf_eh_bases *)st_regs_argument(regs, 1);
-	const void *fde = st_unwind_find(pc);
-
-	(void)hook;
-	(void)ip;
-	(void)parent_ip;
-	if (!fde)
-		return;
-	bases->tbase = NULL;
-	bases->dbase = NULL;
-	bases->func = (void *)pc;
-#if defined(__x86_64__)
-	regs->ax = (unsigned long)fde;
-	st_regs_set_pc(regs, (unsigned long)st_return_ret);
-#else
-	regs->regs[0] = (unsigned long)fde;
-	st_regs_set_pc(regs, regs->regs[30]);
-#endif
 }
 #endif

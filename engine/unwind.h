@@ -5,27 +5,19 @@
  *
  * x86-64 and AArch64: in DWARF, by an expression that walks the lists (unwind.S). ARM: an index entry with a personality routine that
  * does it (unwind_exidx.c). In a process that links us the unwinder is told of the memory that stubs are in; elsewhere a hook at the
- * function by which unwinders find descriptions answers for our addresses.
+ * function by which unwinders find descriptions answers for our addresses (agent/unwind.c).
  */
 #ifndef ST_ENGINE_UNWIND_H
 #define ST_ENGINE_UNWIND_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sidetrack/hook.h>
 
 /*
  * Is @pc, as unwinders ask for it, an `after` for which a return is pending? Then what describes it, else NULL: an FDE, for any address
  * (`func` of struct dwarf_eh_bases may be @pc). General registers only. Not on ARM.
  */
 const void *st_unwind_find(unsigned long pc) __attribute__((visibility("hidden")));
-
-/*
- * For the function by which libgcc's unwinder finds descriptions: answers in its place for our addresses. The hook changes pc. For
- * _Unwind_Find_FDE(pc, bases); on ARM for __gnu_Unwind_Find_exidx(pc, count), and only the agent has it (agent/unwind.c).
- */
-void st_unwind_hook(struct st_hook *hook, struct st_regs *regs, unsigned long ip, unsigned long parent_ip)
-	__attribute__((visibility("hidden")));
 
 /*
  * st_unwind_prepare() - in a process that links us: before the first return probe

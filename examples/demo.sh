@@ -105,7 +105,7 @@ echo "... $(wc -l <"$work/probe") lines"
 step "3. replace pingCommand, by a patch compiled on the spot"
 run "${CC:-cc}" -shared -fPIC -O2 -nostartfiles -I "$here/include" -o "$work/hello_ping.so" "$here/examples/redis-hello-ping.c"
 old=$(cli ping)
-run "$sidetrack" patch apply -p "$redis" "$work/hello_ping.so"
+run "$sidetrack" patch apply -p "$redis" --allow-unsigned "$work/hello_ping.so"
 new=$(cli ping)
 echo "redis-cli ping: $old -> $new"
 run "$sidetrack" patch list -p "$redis"

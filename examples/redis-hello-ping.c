@@ -3,7 +3,7 @@
  * A live patch for redis-server: PING answers "PONG from a live patch" instead of "PONG".
  *
  *	cc -shared -fPIC -O2 -nostartfiles -I include -o hello_ping.so examples/redis-hello-ping.c
- *	sidetrack patch apply -p $(pidof redis-server) hello_ping.so
+ *	sidetrack patch apply -p $(pidof redis-server) --allow-unsigned hello_ping.so
  *	redis-cli ping
  *	sidetrack patch revert -p $(pidof redis-server) hello_ping
  */

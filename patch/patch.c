@@ -1,367 +1,229 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * See patch.h. Level independent: the object is mapped from outside, its imports bound, its note says what it replaces;
- * then one flip of all its sites. Nobody runs the target's dynamic loader, so no lock of the target is in the way.
- *
- * States as in the kernel's livepatch: the record is `disabled` while the object is loaded, `enabled` from the flip on. A
- * tool killed between leaves a disabled patch, which revert removes.
- */
+/* See patch.h: apply and revert, whatever state the patch is in. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <patch/manifest.h>
-#include <patch/patch.h>
+#include <patch/internal.h>
 
-#define FILE_MAX (256l << 20)
-#define STOP_MS 2000
-#define RELEASE_MS 2000
-
-static int __attribute__((format(printf, 3, 4))) fail(char *err, int ret, const char *fmt, ...)
+static void end(struct st_work *w)
 {
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err, ST_ERR_MAX, fmt, ap);
-	va_end(ap);
-	return ret;
+	st_objects_free(w->objs);
+	st_session_unlock(w->s);
 }
 
-struct work {
-	struct st_session *s;
-	struct st_ctl *ctl;
-	struct st_objects *objs;
-	const char *file;
-	const void *image;
-	size_t len;
-	struct st_manifest m;
-	struct st_replace *replace;
-	struct st_loaded loaded;
-	int region;
-	char *err;
-};
-
-static struct st_object *find_object(struct work *w, const char *name)
+/* The process is ours, and all that other tools, or the program, have left behind is put in order. *departed: objects that have gone. */
+static int begin(struct st_work *w, struct st_session *s, const struct st_patch_options *o, char *err, int *departed)
 {
-	for (size_t i = 0; i < w->objs->n; i++)
-		if (!strcmp(w->objs->object[i].name, name))
-			return &w->objs->object[i];
-	return NULL;
-}
-
-static int check_objects(struct work *w)
-{
-	for (size_t i = 0; i < w->m.objects; i++) {
-		const struct st_manifest_entry *e = &w->m.object[i];
-		struct st_object *o = find_object(w, e->object);
-		char id[2 * ST_BUILD_ID_MAX + 1] = "";
-
-		if (!o)
-			return fail(w->err, -ENOENT, "the process has no object %s", e->object);
-		for (size_t k = 0; k < o->build_id_len && k < ST_BUILD_ID_MAX; k++)
-			sprintf(id + 2 * k, "%02x", o->build_id[k]);
-		if (strcasecmp(id, e->symbol))
-			return fail(w->err, -EINVAL, "the patch is for %s with build-id %s, the process has %s", e->object,
-				    e->symbol, *id ? id : "one without build-id");
-	}
-	return 0;
-}
-
-/* The old functions, by name. */
-static int find_functions(struct work *w)
-{
-	w->replace = calloc(w->m.replaces, sizeof(*w->replace));
-	if (!w->replace)
-		return fail(w->err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < w->m.replaces; i++) {
-		const struct st_manifest_entry *e = &w->m.replace[i];
-		struct st_object *o = find_object(w, e->object);
-		const struct st_func *f, *hit = NULL;
-		size_t n;
-
-		if (!o)
-			return fail(w->err, -ENOENT, "the process has no object %s", e->object);
-		f = st_object_functions(o, &n);
-		for (size_t k = 0; k < n; k++) {
-			if (strcmp(f[k].name, e->symbol))
-				continue;
-			if (hit && hit->addr != f[k].addr)
-				return fail(w->err, -EINVAL, "%s has several functions %s", e->object, e->symbol);
-			hit = &f[k];
-		}
-		if (!hit)
-			return fail(w->err, -ENOENT, "%s has no function %s (with a symbol)", e->object, e->symbol);
-		if (hit->flags & ST_FUNC_IFUNC)
-			return fail(w->err, -ENOTSUP, "%s is chosen at run time (an ifunc): replace the one it chose", e->symbol);
-		w->replace[i].fn = (struct st_fn){
-			.addr = hit->addr, .size = hit->size, .room = hit->room, .isa = hit->isa, .name = hit->name,
-		};
-	}
-	return 0;
-}
-
-/* Maps the object near the first function it replaces, and writes the addresses that ST_TARGET() asks for. */
-static int load(struct work *w)
-{
-	struct st_proc *proc = st_session_proc(w->s);
-	struct st_load_opts opts = { .size = sizeof(opts), .path = w->file };
-	struct st_resolver resolver = { .objects = w->objs };
-	struct st_remote *r = NULL;
-	struct st_stop *stop;
-	int ret;
-
-	opts.near = opts.near_end = w->replace[0].fn.addr;
-	for (size_t i = 1; i < w->m.replaces; i++) {
-		unsigned long a = w->replace[i].fn.addr, reach = st_arch_reach(w->replace[i].fn.isa);
-
-		if ((a > opts.near ? a - opts.near : opts.near - a) > reach / 2)
-			continue;	/* in another object, far away: it goes through its stub */
-		if (a < opts.near)
-			opts.near = a;
-		if (a > opts.near_end)
-			opts.near_end = a;
-	}
-	opts.reach = st_arch_reach(w->replace[0].fn.isa);
-	opts.resolve = st_resolve_with_objects;
-	opts.ctx = &resolver;
-	ret = st_stop(proc, ST_STOP_ONE, STOP_MS, &stop, w->err);
-	if (ret)
-		return ret;
-	ret = st_remote_begin(stop, NULL, &r, w->err);
-	resolver.remote = r;
-	if (!ret) {
-		ret = st_load(r, w->image, w->len, &opts, &w->loaded, w->err);
-		if (ret == -ENOMEM) {	/* no room within reach: through the stubs, then */
-			opts.near = opts.near_end = opts.reach = 0;
-			ret = st_load(r, w->image, w->len, &opts, &w->loaded, w->err);
-		}
-	}
-	if (r)
-		st_remote_end(r);
-	st_resume(stop, NULL);
-	return ret;
-}
-
-static int bind_targets(struct work *w)
-{
-	struct st_proc *proc = st_session_proc(w->s);
-
-	for (size_t i = 0; i < w->m.targets; i++) {
-		const struct st_manifest_entry *e = &w->m.target[i];
-		struct st_object *o = find_object(w, e->object);
-		struct st_symbol sym;
-		unsigned long var, value;
-
-		if (!o)
-			return fail(w->err, -ENOENT, "the process has no object %s", e->object);
-		switch (st_object_symbol(o, e->symbol, NULL, &sym)) {
-		case 0:
-			break;
-		case -EEXIST:
-			return fail(w->err, -EINVAL, "%s has several symbols %s", e->object, e->symbol);
-		default:
-			return fail(w->err, -ENOENT, "%s has no symbol %s", e->object, e->symbol);
-		}
-		if (st_image_symbol(w->image, w->len, w->loaded.bias, e->own, &var))
-			return fail(w->err, -EINVAL, "the patch has no variable %s", e->own);
-		value = sym.addr | (sym.isa == ST_ISA_T32);
-		if (var < w->loaded.lo || var + sizeof(value) > w->loaded.hi ||
-		    st_mem_write(proc, var, &value, sizeof(value)))
-			return fail(w->err, -EINVAL, "the patch's variable %s can't be set", e->own);
-	}
-	for (size_t i = 0; i < w->m.replaces; i++) {
-		if (st_image_symbol(w->image, w->len, w->loaded.bias, w->m.replace[i].own, &w->replace[i].to))
-			return fail(w->err, -EINVAL, "the patch has no function %s (is it static?)", w->m.replace[i].own);
-		if (w->replace[i].to < w->loaded.lo || w->replace[i].to >= w->loaded.hi)
-			return fail(w->err, -EINVAL, "the patch's symbol %s is not in its code", w->m.replace[i].own);
-	}
-	return 0;
-}
-
-static int add_region(struct work *w)
-{
-	for (int i = 0; i < ST_REGIONS_MAX; i++) {
-		struct st_ctl_region *r = &w->ctl->region[i];
-
-		if (r->kind != ST_REGION_FREE)
-			continue;
-		r->start = w->loaded.lo;
-		r->size = w->loaded.hi - w->loaded.lo;
-		__atomic_store_n(&r->kind, ST_REGION_PATCH, __ATOMIC_RELEASE);
-		return i;
-	}
-	return fail(w->err, -ENOSPC, "the agent has no room for another memory region");
-}
-
-static void append(char *list, size_t size, const char *what)
-{
-	size_t n = strlen(list);
-
-	if (n + strlen(what) + 2 < size)
-		snprintf(list + n, size - n, "%s%s", n ? "," : "", what);
-}
-
-static int find_patch(const struct st_ctl *ctl, const char *name)
-{
-	for (int i = 0; i < ST_PATCHES_MAX; i++)
-		if (ctl->patch[i].state != ST_PATCH_FREE && !strncmp(ctl->patch[i].name, name, sizeof(ctl->patch[i].name)))
-			return i;
-	return -1;
-}
-
-static int free_record(struct work *w)
-{
-	for (int i = 0; i < ST_PATCHES_MAX; i++)
-		if (w->ctl->patch[i].state == ST_PATCH_FREE)
-			return i;
-	return fail(w->err, -ENOSPC, "the process has as many patches as it can have");
-}
-
-static int apply(struct work *w)
-{
-	struct st_ctl_patch *p;
-	unsigned int region;
-	int i, ret;
-
-	if (find_patch(w->ctl, w->m.name) >= 0)
-		return fail(w->err, -EEXIST, "a patch %s is there already (sidetrack patch list -p %d)", w->m.name,
-			    (int)st_proc_pid(st_session_proc(w->s)));
-	ret = check_objects(w) ?: find_functions(w);
-	i = ret ? ret : free_record(w);
-	if (i < 0)
-		return i;
-	ret = load(w);
-	if (ret)
-		return ret;
-	ret = add_region(w);
-	if (ret < 0)
-		return ret;
-	region = (unsigned int)ret;
-
-	p = &w->ctl->patch[i];
-	memset(p, 0, sizeof(*p));
-	snprintf(p->name, sizeof(p->name), "%s", w->m.name);
-	p->base = w->loaded.lo;
-	p->size = w->loaded.hi - w->loaded.lo;
-	p->funcs = (uint32_t)w->m.replaces;
-	p->seq = ++w->ctl->patch_seq;
-	for (size_t k = 0; k < w->m.replaces; k++) {
-		bool seen = false;
-
-		for (size_t l = 0; l < k; l++)
-			seen |= !strcmp(w->m.replace[l].object, w->m.replace[k].object);
-		if (!seen)
-			append(p->object, sizeof(p->object), w->m.replace[k].object);
-		append(p->functions, sizeof(p->functions), w->m.replace[k].symbol);
-	}
-	__atomic_store_n(&p->state, ST_PATCH_DISABLED, __ATOMIC_RELEASE);
-
-	ret = bind_targets(w);
-	if (!ret) {
-		ret = st_session_replace(w->s, (unsigned int)i, w->replace, w->m.replaces);
-		if (ret)
-			fail(w->err, ret, "%s", st_session_error(w->s));
-	}
-	if (ret) {
-		if (st_session_release(w->s, &region, 1, RELEASE_MS) == 0)
-			p->state = ST_PATCH_FREE;
-		return ret;
-	}
-	__atomic_store_n(&p->state, ST_PATCH_ENABLED, __ATOMIC_RELEASE);
-	return (int)w->m.replaces;
-}
-
-int st_patch_apply(struct st_session *s, const char *file, char err[ST_ERR_MAX])
-{
-	struct work w = { .s = s, .ctl = st_session_ctl(s), .err = err };
-	char why[ST_ERR_MAX], path[PATH_MAX];
-	struct stat st;
-	void *image;
-	int fd, ret;
-
-	fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
-		ret = fail(err, -errno, "can't open %s: %s", file, strerror(errno));
-	else if (!S_ISREG(st.st_mode) || !st.st_size || st.st_size > FILE_MAX)
-		ret = fail(err, -ENOEXEC, "%s is not a patch: not a file of a fitting size", file);
-	else
-		ret = 0;
-	if (ret) {
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
-	/* Private memory, not a mapping: the file may be cut short while we look at it. */
-	image = malloc((size_t)st.st_size);
-	if (!image || pread(fd, image, (size_t)st.st_size, 0) != st.st_size)
-		ret = fail(err, -EIO, "can't read %s", file);
-	close(fd);
-	if (!ret) {
-		w.image = image;
-		w.len = (size_t)st.st_size;
-		w.file = realpath(file, path);
-		ret = st_manifest_read(w.image, w.len, &w.m, why);
-		if (ret)
-			fail(err, ret, "%.100s can't be applied: %s", file, why);
-	}
-	if (!ret) {
-		ret = st_session_lock(s);
-		if (ret)
-			fail(err, ret, "%s", st_session_error(s));
-	}
-	if (!ret) {
-		ret = st_objects_read(st_session_proc(s), &w.objs, err);
-		if (!ret) {
-			ret = apply(&w);
-			st_objects_free(w.objs);
-		}
-		st_session_unlock(s);
-	}
-	free(w.replace);
-	st_manifest_free(&w.m);
-	free(image);
-	return ret;
-}
-
-static int revert(struct st_session *s, const char *name, char err[ST_ERR_MAX])
-{
-	struct st_ctl *ctl = st_session_ctl(s);
-	int i = find_patch(ctl, name), ret;
-	struct st_ctl_patch *p;
-
-	if (i < 0)
-		return fail(err, -ENOENT, "there is no patch %s in process %d (sidetrack patch list -p %d)", name,
-			    (int)st_proc_pid(st_session_proc(s)), (int)st_proc_pid(st_session_proc(s)));
-	p = &ctl->patch[i];
-	ret = st_session_restore(s, (unsigned int)i);
-	if (ret)
-		return fail(err, ret, "%s", st_session_error(s));
-	__atomic_store_n(&p->state, ST_PATCH_DISABLED, __ATOMIC_RELEASE);
-	for (unsigned int k = 0; k < ST_REGIONS_MAX; k++) {
-		if (ctl->region[k].kind != ST_REGION_PATCH || ctl->region[k].start != p->base)
-			continue;
-		ret = st_session_release(s, &k, 1, RELEASE_MS);
-		if (ret)
-			return fail(err, ret, "patch %s is disabled, but its memory stays for now: %.150s; revert it again later",
-				    name, st_session_error(s));
-	}
-	__atomic_store_n(&p->state, ST_PATCH_FREE, __ATOMIC_RELEASE);
-	return 0;
-}
-
-int st_patch_revert(struct st_session *s, const char *name, char err[ST_ERR_MAX])
-{
+	unsigned int patch;
+	bool reversed;
 	int ret = st_session_lock(s);
 
+	*w = (struct st_work){ .s = s, .ctl = st_session_ctl(s), .o = o, .err = err };
 	if (ret)
-		return fail(err, ret, "%s", st_session_error(s));
-	ret = revert(s, name, err);
-	st_session_unlock(s);
+		return st_patch_fail(err, ret, "%s", st_session_error(s));
+	*departed = 0;
+	ret = st_objects_read(st_session_proc(s), &w->objs, err);
+	if (!ret)
+		ret = st_change_recover(w);
+	if (!ret && !st_transition_pending(s, &patch, &reversed))
+		*departed = st_depart(w);
+	if (ret)
+		end(w);
 	return ret;
+}
+
+static int level_of(struct st_work *w, enum st_level own, enum st_level *level)
+{
+	static const char *const names[] = { "independent", "thread", "process" };
+
+	*level = own;
+	if (w->o->level == ST_PATCH_LEVEL_OWN)
+		return 0;
+	if (w->o->level < (int)own)
+		return st_patch_fail(w->err, -EINVAL, "the patch asks for level %s; it can't be applied at level %s, which is lower", names[own],
+				     names[w->o->level]);
+	*level = (enum st_level)w->o->level;
+	return 0;
+}
+
+static enum st_level manifest_level(const struct st_manifest *m)
+{
+	return !strcmp(m->level, "process") ? ST_LEVEL_PROCESS : !strcmp(m->level, "thread") ? ST_LEVEL_THREAD : ST_LEVEL_INDEPENDENT;
+}
+
+/* Only one transition at a time, as in the kernel. */
+static int other_pending(struct st_work *w)
+{
+	char name[64];
+	unsigned int patch;
+	bool reversed;
+
+	if (!st_transition_pending(w->s, &patch, &reversed) || patch >= ST_PATCHES_MAX)
+		return 0;
+	return st_patch_fail(w->err, -EBUSY, "patch %s is in transition in process %d: apply it again to go on with that, or revert it",
+			     st_record_name(w->ctl, patch, name), st_work_pid(w));
+}
+
+int st_patch_may(struct st_work *w, const struct st_manifest *m, enum st_level *level)
+{
+	return other_pending(w) ?: level_of(w, manifest_level(m), level) ?: st_order_depends(w, m) ?: st_states_check(w, m);
+}
+
+/* What of the patch waits for an object. */
+static void say_what_waits(struct st_work *w, const char *patch)
+{
+	struct st_ctl_patch_object *po;
+	char object[ST_NAME_MAX];
+
+	for (uint32_t i = 0; (po = st_record_object(w->ctl, w->patch, &i));)
+		if (!po->there)
+			st_patch_say(w, "process %d has no object %s: that part of patch %s waits until it is loaded", st_work_pid(w),
+				     st_record_text(w->ctl, po->name, object), patch);
+}
+
+static int bind_parts(struct st_work *w)
+{
+	struct st_ctl_patch_object *po;
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && (po = st_record_object(w->ctl, w->patch, &i));) {
+		char name[ST_NAME_MAX], build_id[ST_NAME_MAX];
+		struct st_object *o;
+
+		if (!po->there)
+			continue;
+		ret = st_part_object(w, st_record_text(w->ctl, po->name, name),
+				     po->build_id ? st_record_text(w->ctl, po->build_id, build_id) : NULL, &o);
+		if (!ret && o)
+			ret = st_part_bind(w, po, o);
+	}
+	return ret;
+}
+
+static int apply_new(struct st_work *w, const struct st_patch_file *file)
+{
+	struct st_parts *parts = calloc(1, sizeof(*parts));
+	struct st_moves moves = { 0 };
+	struct st_loaded loaded;
+	enum st_level level;
+	int ret;
+
+	if (!parts)
+		return st_patch_fail(w->err, -ENOMEM, "out of memory");
+	ret = st_patch_may(w, &file->m, &level) ?: st_parts_find(w, &file->m, parts) ?: st_image_map(w, file, parts, &loaded);
+	if (!ret) {
+		ret = st_records_make(w, file, parts, &loaded, level);
+		if (ret)
+			st_image_unmap(w, &loaded);
+	}
+	free(parts);
+	if (ret)
+		return ret;
+	ret = bind_parts(w) ?: st_moves_apply(w, &moves);
+	if (ret) {
+		char why[ST_ERR_MAX];
+
+		memcpy(why, w->err, sizeof(why));
+		st_change_undo(w);
+		memcpy(w->err, why, sizeof(why));
+	} else {
+		ret = st_change_begin(w, false, level, &moves);
+	}
+	st_moves_free(&moves);
+	if (ret >= 0)
+		say_what_waits(w, file->m.name);
+	return ret;
+}
+
+static int apply(struct st_work *w, const struct st_patch_file *file)
+{
+	int i = st_patch_find(w->ctl, file->m.name), ret;
+	bool to_enabled;
+
+	if (i < 0)
+		return apply_new(w, file);
+	w->patch = (unsigned int)i;
+	if (st_change_pending(w, &to_enabled))
+		return st_change_go_on(w, true);
+	if (st_work_patch(w)->state == ST_PATCH_DISABLED)
+		return st_change_undo(w) ?: apply_new(w, file);
+	ret = st_arrive(w, false);
+	if (ret)
+		return ret < 0 ? ret : 0;
+	return st_patch_fail(w->err, -EEXIST, "a patch %s is there already (sidetrack patch list -p %d)", file->m.name, st_work_pid(w));
+}
+
+int st_patch_apply(struct st_session *s, const struct st_patch_file *file, const struct st_patch_options *o, char err[ST_ERR_MAX])
+{
+	struct st_work w;
+	int gone, ret = begin(&w, s, o, err, &gone);
+
+	if (ret)
+		return ret;
+	ret = apply(&w, file);
+	end(&w);
+	return ret;
+}
+
+static int revert(struct st_work *w, const char *name)
+{
+	struct st_moves moves = { 0 };
+	enum st_level level;
+	bool to_enabled;
+	int i = st_patch_find(w->ctl, name), ret;
+
+	if (i < 0)
+		return st_patch_fail(w->err, -ENOENT, "there is no patch %s in process %d (sidetrack patch list -p %d)", name,
+				     st_work_pid(w), st_work_pid(w));
+	w->patch = (unsigned int)i;
+	if (st_work_patch(w)->state == ST_PATCH_DISABLED)
+		return st_change_undo(w);
+	if (st_change_pending(w, &to_enabled)) {
+		ret = st_change_go_on(w, false);
+		if (ret || st_work_patch(w)->state != ST_PATCH_ENABLED)
+			return ret;
+	}
+	level = st_work_patch(w)->level <= ST_LEVEL_PROCESS ? (enum st_level)st_work_patch(w)->level : ST_LEVEL_PROCESS;
+	ret = other_pending(w) ?: level_of(w, level, &level) ?: st_order_needed(w) ?: st_moves_revert(w, &moves);
+	if (!ret)
+		ret = st_change_begin(w, true, level, &moves);
+	st_moves_free(&moves);
+	return ret;
+}
+
+int st_patch_revert(struct st_session *s, const char *name, const struct st_patch_options *o, char err[ST_ERR_MAX])
+{
+	struct st_work w;
+	int gone, ret = begin(&w, s, o, err, &gone);
+
+	if (ret)
+		return ret;
+	ret = revert(&w, name);
+	end(&w);
+	return ret;
+}
+
+int st_patch_arrived(struct st_session *s, bool fresh, const struct st_patch_options *o, char err[ST_ERR_MAX])
+{
+	unsigned int pending;
+	bool reversed;
+	struct st_work w;
+	int n, ret = begin(&w, s, o, err, &n);
+
+	if (ret)
+		return ret;
+	for (w.patch = 0; w.patch < ST_PATCHES_MAX; w.patch++) {
+		char why[ST_ERR_MAX];
+		int got;
+
+		/* What comes while a transition is under way waits until that is over. */
+		if (st_work_patch(&w)->state != ST_PATCH_ENABLED || st_transition_pending(s, &pending, &reversed))
+			continue;
+		w.err = ret ? why : err;
+		got = st_arrive(&w, fresh);
+		n += got > 0 ? got : 0;
+		ret = ret ? ret : got < 0 ? got : 0;
+	}
+	end(&w);
+	return ret ? ret : n;
 }

@@ -34,7 +34,8 @@ static enum holds look_at_site(struct st_session *s, struct st_ctl_site *c)
 		return HOLDS_NOTHING;
 	if (tlen && !memcmp(now, trap->bytes, tlen))
 		return HOLDS_BREAKPOINT;
-	if (jlen && (!memcmp(now, jump->bytes, jlen) || (c->direct && !memcmp(now, c->direct_bytes, jlen))))
+	if (jlen && (!memcmp(now, jump->bytes, jlen) || (c->direct && !memcmp(now, c->direct_bytes, jlen)) ||
+		     (c->was && !memcmp(now, c->was_bytes, jlen))))
 		return HOLDS_JUMP;
 	/* Behind its first instruction there may be other sites. */
 	if (jlen && st_form_insns(jump) > 1 && jump->offs[1] < jlen)
@@ -480,14 +481,23 @@ void st_site_redirect(struct st_session *s, struct st_ctl_site *c, unsigned int 
 	uint8_t bytes[ST_JUMP_MAX] = { 0 };
 
 	c->patch = patch;
-	/* What a site may hold is known as long as it may hold it: the last direct jump stays in the record. */
+	/* What a site may hold is known as long as it may hold it: the last direct jump stays in the record, and the one before. */
 	if (to) {
 		/*
 		 * A jump does not change the state: from A32 to Thumb, or back, it goes through the stub. So does what would come with
 		 * a signed return address.
 		 */
-		c->direct = !c->form[ST_FORM_JUMP].signs && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
-		memcpy(c->direct_bytes, bytes, sizeof(bytes));
+		bool direct = !c->form[ST_FORM_JUMP].signs && !((to ^ thumb) & 1 && sizeof(long) == 4) && !st_arch_jump(&plan, to, bytes);
+
+		if (c->direct && memcmp(c->direct_bytes, bytes, sizeof(bytes))) {
+			memcpy(c->was_bytes, c->direct_bytes, sizeof(bytes));
+			__atomic_store_n(&c->was, 1, __ATOMIC_RELEASE);
+		}
+		__atomic_store_n(&c->direct, 0, __ATOMIC_RELEASE);
+		if (direct) {
+			memcpy(c->direct_bytes, bytes, sizeof(bytes));
+			__atomic_store_n(&c->direct, 1, __ATOMIC_RELEASE);
+		}
 	}
 	c->redirect = to;
 	st_site_set_dispatch(s, c, !(c->site.flags & ST_SITE_GENERAL), to != 0);

@@ -105,8 +105,8 @@ int st_session_settle(struct st_session *s)
 	return ret;
 }
 
-/* Has the process a mapping of this file? */
-static bool maps_file(int pid, const char *inode)
+/* Has the process a mapping of this file, where the session's has it? A tool has it elsewhere. */
+static bool maps_file(int pid, const char *inode, uint64_t at)
 {
 	char path[64], *line = NULL;
 	bool found = false;
@@ -120,7 +120,7 @@ static bool maps_file(int pid, const char *inode)
 	while (!found && getline(&line, &room, f) > 0) {
 		char *name = strstr(line, "/memfd:" ST_CTL_NAME " ");
 
-		found = name && strstr(line, inode) && strstr(line, inode) < name;
+		found = name && strtoull(line, NULL, 16) == at && strstr(line, inode) && strstr(line, inode) < name;
 	}
 	free(line);
 	fclose(f);
@@ -179,7 +179,7 @@ int st_session_thread(struct st_session *s, int tid)
 		return 0;
 	snprintf(inode, sizeof(inode), " %lu ", (unsigned long)st.st_ino);
 	/* Nearly always the number means the same to us. */
-	if (maps_file(tid, inode) && id_inside(tid, tid) == tid)
+	if (maps_file(tid, inode, s->ctl->self) && id_inside(tid, tid) == tid)
 		return tid;
 	found = find_inside(s->pid, tid);
 	pids = found ? NULL : st_session_sharers(s, &n);
@@ -204,7 +204,7 @@ int *st_session_sharers(struct st_session *s, size_t *n)
 	while ((d = readdir(dir))) {
 		int pid = atoi(d->d_name), *more;
 
-		if (pid <= 0 || pid == s->pid || pid == getpid() || !maps_file(pid, inode))
+		if (pid <= 0 || pid == s->pid || pid == getpid() || !maps_file(pid, inode, s->ctl->self))
 			continue;
 		more = realloc(pids, (*n + 1) * sizeof(*pids));
 		if (!more)

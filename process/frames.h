@@ -9,6 +9,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A frame description, with what its CIE says. Offsets are in the section's bytes. */
+struct st_frame {
+	unsigned long start, size;	/* of the code */
+	bool signal;			/* it is a signal handler's trampoline */
+	uint64_t code_align;
+	int64_t data_align;
+	uint64_t ra;			/* the register that stands for the return address */
+	size_t common, common_len;	/* the CIE's instructions */
+	size_t program, program_len;	/* its own */
+};
+
+/**
+ * st_frames_walk() - walk the descriptions of an .eh_frame or .debug_frame section
+ * @debug: it is .debug_frame
+ *
+ * As st_frames_read(), but that trampolines of signal handlers are given, too.
+ */
+bool st_frames_walk(const uint8_t *data, size_t len, unsigned long addr, bool debug,
+		    bool (*each)(void *ctx, const struct st_frame *frame), void *ctx);
+
 /**
  * st_frames_read() - walk the descriptions of an .eh_frame section
  * @data: its bytes; may be longer than it: a length of 0 ends it

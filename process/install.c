@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Hooks and patches on the sites of a process: what a record says, then the bytes (change.c). */
+/* Hooks on the sites of a process: what a record says, then the bytes (change.c). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +97,7 @@ static int settle_both(struct st_session *s, const uint32_t *a, size_t na, const
 	return ret;
 }
 
-/* The hook that follows the function to its return is the last of the site's list: what others change there it must see. */
-static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
+int st_sites_returns_last(struct st_session *s, const uint32_t *site, size_t n)
 {
 	bool waited = false;
 
@@ -119,9 +118,8 @@ static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
 	return 0;
 }
 
-/* NULL, or why the hook can't be added. */
-static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
-			    unsigned int flags)
+const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
+			     unsigned int flags)
 {
 	unsigned long follow = st_session_address(s, &c->ret.hook);
 	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
@@ -143,7 +141,7 @@ static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const c
 	return NULL;
 }
 
-static void remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
+void st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
 {
 	list_remove(c->list, hook);
 	list_remove(c->returns, hook);
@@ -177,7 +175,7 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 			there[nthere++] = (uint32_t)site[i];
 			continue;
 		}
-		fn[i].why = add_hook(s, c, fn[i].name, addr, flags);
+		fn[i].why = st_site_add_hook(s, c, fn[i].name, addr, flags);
 		if (fn[i].why)
 			continue;
 		st_site_set_state(c);
@@ -190,13 +188,13 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 	if (!ret)
 		ret = settle_both(s, mine, count, also, nalso);
 	if (!ret)
-		ret = ret_last(s, mine, count);
+		ret = st_sites_returns_last(s, mine, count);
 	if (ret) {
 		char err[ST_ERR_MAX];
 
 		memcpy(err, s->err, sizeof(err));
 		for (size_t i = 0; i < count; i++)
-			remove_hook(s, &s->ctl->site[mine[i]], addr);
+			st_site_remove_hook(s, &s->ctl->site[mine[i]], addr);
 		if (ret != -ESRCH)
 			settle_both(s, mine, count, also, nalso);
 		memcpy(s->err, err, sizeof(err));
@@ -262,7 +260,7 @@ static int do_unhook(struct st_session *s, unsigned long addr)
 
 		if (c->state == ST_SITE_FREE || (hook_place(c->list, addr) < 0 && hook_place(c->returns, addr) < 0))
 			continue;
-		remove_hook(s, c, addr);
+		st_site_remove_hook(s, c, addr);
 		mine[count++] = i;
 	}
 	if (count)
@@ -350,118 +348,6 @@ int st_session_reap(struct st_session *s)
 
 	if (!ret) {
 		ret = do_reap(s);
-		st_session_unlock(s);
-	}
-	return ret;
-}
-
-/* ---- patches ---- */
-
-static int do_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
-{
-	struct st_fn *fn = calloc(n + 1, sizeof(*fn));
-	int *site = calloc(n + 1, sizeof(*site));
-	uint32_t *mine = calloc(n + 1, sizeof(*mine)), *also = NULL;
-	size_t done = 0, nalso;
-	int ret;
-
-	if (!fn || !site || !mine) {
-		ret = st_session_fail(s, -ENOMEM, "out of memory");
-		goto out;
-	}
-	for (size_t i = 0; i < n; i++)
-		fn[i] = r[i].fn;
-	st_session_begin_change(s);
-	ret = st_sites_find(s, fn, n, 0, site) ?: st_sites_arrange(s, fn, n, 0, site, &also, &nalso);
-	for (size_t i = 0; !ret && i < n; i++)
-		if (site[i] >= 0 && (s->ctl->site[site[i]].now != ST_FORM_JUMP || (s->ctl->site[site[i]].site.flags & ST_SITE_INSIDE)))
-			ret = st_session_fail(s, -EBUSY, "the function %s can't be replaced while a probe sits in its first bytes", fn[i].name);
-		else if (site[i] < 0)
-			ret = st_session_fail(s, -ENOTSUP, "the function %s can't be replaced: %s", fn[i].name, fn[i].why);
-		else if (s->ctl->site[site[i]].redirect)
-			ret = st_session_fail(s, -EBUSY, "the function %s is replaced by another patch already: revert that first", fn[i].name);
-	for (; !ret && done < n; done++) {
-		struct st_ctl_site *c = &s->ctl->site[site[done]];
-
-		mine[done] = (uint32_t)site[done];
-		st_site_redirect(s, c, patch + 1, r[done].to);
-	}
-	if (!ret)
-		ret = st_sites_settle(s, mine, n);
-	if (ret) {
-		char err[ST_ERR_MAX];
-
-		memcpy(err, s->err, sizeof(err));
-		while (done--)
-			st_site_redirect(s, &s->ctl->site[mine[done]], 0, 0);
-		if (ret != -ESRCH)
-			st_sites_settle(s, mine, n);
-		memcpy(s->err, err, sizeof(err));
-	}
-out:
-	st_session_forget_objects(s);
-	free(fn);
-	free(site);
-	free(mine);
-	free(also);
-	return ret;
-}
-
-int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n)
-{
-	int ret = st_session_lock(s);
-
-	if (!ret) {
-		ret = do_replace(s, patch, r, n);
-		st_session_unlock(s);
-	}
-	return ret;
-}
-
-static int do_restore(struct st_session *s, unsigned int patch)
-{
-	uint32_t used = st_sites_used(s);
-	uint32_t *mine = calloc(used + 1, sizeof(*mine));
-	unsigned long *old = calloc(used + 1, sizeof(*old));
-	size_t count = 0;
-	int ret = 0;
-
-	if (!mine || !old) {
-		ret = st_session_fail(s, -ENOMEM, "out of memory");
-		goto out;
-	}
-	for (uint32_t i = 0; i < used; i++) {
-		struct st_ctl_site *c = &s->ctl->site[i];
-
-		if (c->state == ST_SITE_FREE || c->patch != patch + 1)
-			continue;
-		old[count] = c->redirect;
-		mine[count++] = i;
-		st_site_redirect(s, c, 0, 0);
-	}
-	if (count)
-		ret = st_sites_settle(s, mine, count);
-	if (ret && ret != -ESRCH) {
-		char err[ST_ERR_MAX];
-
-		memcpy(err, s->err, sizeof(err));
-		for (size_t i = 0; i < count; i++)
-			st_site_redirect(s, &s->ctl->site[mine[i]], patch + 1, old[i]);
-		st_sites_settle(s, mine, count);
-		memcpy(s->err, err, sizeof(err));
-	}
-out:
-	free(mine);
-	free(old);
-	return ret;
-}
-
-int st_session_restore(struct st_session *s, unsigned int patch)
-{
-	int ret = st_session_lock(s);
-
-	if (!ret) {
-		ret = do_restore(s, patch);
 		st_session_unlock(s);
 	}
 	return ret;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Leaving a process: memory that no thread can come back to is unmapped; the code compared with the files. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <process/evidence.h>
 #include <process/session_internal.h>
 
 /*
@@ -18,7 +20,7 @@ static struct st_range *executable_parts(struct st_session *s, const unsigned in
 	*count = 0;
 	if (st_maps_read(s->proc, &maps, s->err))
 		return NULL;
-	range = calloc(maps->n + 1, sizeof(*range));
+	range = calloc(maps->n + 1 + ST_SHADOW_CODE, sizeof(*range));
 	for (size_t i = 0; range && i < maps->n; i++) {
 		const struct st_map *map = &maps->map[i];
 
@@ -36,76 +38,131 @@ static struct st_range *executable_parts(struct st_session *s, const unsigned in
 	return range;
 }
 
-/*
- * Stubs and the agent call nothing outside, and dispatches that were running have ended (install.c waits for that): a thread is in
- * them only where it stands. A patch's functions call what they like.
- */
-static int thread_inside(struct st_thread *t, const struct st_range *ours, size_t nours, const struct st_range *theirs,
-			 size_t ntheirs, struct st_hit *hit)
+/* A patch's functions call what they like: nobody may be in them, or come back to them, on whatever stack. *e NULL: there are none. */
+static int open_evidence(struct st_session *s, const struct st_range *range, size_t n, struct st_evidence **e)
 {
-	int found = nours ? st_scan_interrupted(t, ours, nours, hit) : 0;
+	struct st_old *old = calloc(n + 1, sizeof(*old));
+	char (*name)[80] = calloc(n + 1, sizeof(*name));
+	int ret = 0;
 
-	return found || !ntheirs ? found : st_scan(t, theirs, ntheirs, hit);
+	*e = NULL;
+	if (!old || !name)
+		ret = st_session_fail(s, -ENOMEM, "out of memory");
+	for (size_t i = 0; !ret && i < n; i++) {
+		snprintf(name[i], sizeof(name[i]), "code of a patch");
+		for (int k = 0; k < ST_PATCHES_MAX; k++)
+			if (s->ctl->patch[k].state != ST_PATCH_FREE && range[i].lo - s->ctl->patch[k].base < s->ctl->patch[k].size)
+				snprintf(name[i], sizeof(name[i]), "code of patch %.63s", s->ctl->patch[k].name);
+		old[i] = (struct st_old){ range[i].lo, range[i].hi, name[i] };
+	}
+	if (!ret && n)
+		ret = st_evidence_open(s, old, n, e, s->err);
+	free(old);
+	free(name);
+	return ret;
 }
 
-static int do_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms, bool leaving)
+/*
+ * Stubs and the agent call nothing outside, and dispatches that were running have ended (install.c waits for that): a thread is in
+ * them only where it stands. For patches, though, the agent calls constructors of shadow variables.
+ * Return: not 0: somebody is inside, or that is not known; s->err says who.
+ */
+static int somebody_inside(struct st_session *s, struct st_stop *stop, const struct st_range *ours, size_t nours, struct st_evidence *e)
 {
+	struct st_busy why = { .text = "the stacks of the process can't be read" };
+	int found = 0;
+
+	for (size_t i = 0; i < st_stop_count(stop) && !found && nours; i++) {
+		struct st_thread *t = st_stop_thread(stop, i);
+		struct st_hit hit = { 0 };
+
+		found = st_scan_interrupted(t, ours, nours, &hit);
+		snprintf(why.text, sizeof(why.text), found < 0 ? "the stack of thread %d can't be read" :
+			 "thread %d is, or may come back to, code that would go away (%#lx)", (int)st_thread_tid(t), hit.value);
+	}
+	for (size_t i = 0; i < st_stop_count(stop) && !found && e; i++)
+		found = st_evidence_check(e, st_stop_thread(stop, i), &why);
+	if (!found && e)
+		found = st_evidence_parked(e, stop, &why);
+	if (found)
+		st_session_fail(s, -EBUSY, "%s", why.text);
+	return found;
+}
+
+enum release {
+	RELEASE,		/* these regions */
+	RELEASE_PATCHES,	/* those of them that are patches, before all of them go; and true return addresses are put back */
+	RELEASE_ALL,		/* these, which are all that there are, and all that is named as ours */
+};
+
+/* The process is stopped, and nobody is inside. */
+static int unmap(struct st_session *s, struct st_stop *stop, const unsigned int *region, size_t n, enum release what)
+{
+	struct st_remote *r;
+	int ret = st_remote_begin(stop, NULL, &r, s->err);
+
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < n; i++) {
+		struct st_ctl_region *x = &s->ctl->region[region[i]];
+
+		if (what == RELEASE_PATCHES && x->kind != ST_REGION_PATCH)
+			continue;
+		if (x->kind == ST_REGION_PATCH)
+			st_session_drop_frames(s, (unsigned long)x->start);
+		if (x->kind != ST_REGION_PATCH || !x->used)
+			st_remote_munmap(r, x->start, x->size);
+		if (what != RELEASE)
+			x->released = (uint32_t)s->pid;
+		else
+			x->kind = ST_REGION_FREE;
+	}
+	/* And what a killed tool had mapped and not yet noted: nothing leads there. */
+	if (what == RELEASE_ALL)
+		st_session_unmap_named(s, r, true);
+	st_remote_end(r);
+	return 0;
+}
+
+static int do_release(struct st_session *s, const unsigned int *region, size_t n, unsigned int wait_ms, enum release what)
+{
+	struct st_evidence *e = NULL;
 	struct st_range *ours, *theirs;
 	size_t nours, ntheirs;
 	struct timespec from, now;
 	struct st_stop *stop;
-	struct st_hit hit = { 0 };
 	int ret = 0, found;
 
 	ours = executable_parts(s, region, n, false, &nours);
 	theirs = executable_parts(s, region, n, true, &ntheirs);
-	if (!ours || !theirs) {
-		free(ours);
-		free(theirs);
-		return st_session_fail(s, -ENOMEM, "can't read the mappings of process %d", s->pid);
-	}
+	if (!ours || !theirs)
+		ret = st_session_fail(s, -ENOMEM, "can't read the mappings of process %d", s->pid);
+	if (!ret && what != RELEASE)
+		ntheirs += st_session_shadow_code(s, theirs + ntheirs);
+	ret = ret ?: open_evidence(s, theirs, ntheirs, &e);
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	for (;;) {
-		struct st_remote *r;
-
+	while (!ret) {
 		ret = st_stop(s->proc, 0, ST_STOP_MS, &stop, s->err);
 		if (ret)
 			break;
-		found = 0;
-		for (size_t i = 0; i < st_stop_count(stop) && !found; i++)
-			found = thread_inside(st_stop_thread(stop, i), ours, nours, theirs, ntheirs, &hit);
+		found = somebody_inside(s, stop, ours, nours, e);
 		/* Tried again for a while if some return can't be put back, as with a thread that is inside. */
-		ret = found || !leaving ? 0 : st_session_unplant(s, stop);
-		if (!found && ret != -EBUSY) {
-			ret = ret ?: st_remote_begin(stop, NULL, &r, s->err);
-			for (size_t i = 0; !ret && i < n; i++) {
-				struct st_ctl_region *x = &s->ctl->region[region[i]];
-
-				st_remote_munmap(r, x->start, x->size);
-				if (leaving)
-					x->released = (uint32_t)s->pid;
-				else
-					x->kind = ST_REGION_FREE;
-			}
-			if (!ret) {
-				/* And what a killed tool had mapped and not yet noted: nothing leads there. */
-				if (leaving)
-					st_session_unmap_named(s, r, true);
-				st_remote_end(r);
-			}
+		ret = found ? -EBUSY : what == RELEASE ? 0 : st_session_unplant(s, stop);
+		if (ret != -EBUSY) {
+			ret = ret ?: unmap(s, stop, region, n, what);
 			st_session_resume(s, stop);
 			break;
 		}
 		st_session_resume(s, stop);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		if ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 >= (long)wait_ms) {
-			ret = ret ? ret : found < 0 ? st_session_fail(s, -EBUSY, "the stack of a thread can't be read") :
-			      st_session_fail(s, -EBUSY, "thread %d is, or may come back to, code that would go away (%#lx)",
-				   (int)hit.tid, hit.value);
+		if ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 >= (long)wait_ms)
 			break;
-		}
-		st_nap_ms(ST_BUSY_NAP_MS);
+		ret = 0;
+		if (!e || st_evidence_think(e) <= 0)
+			st_nap_ms(ST_BUSY_NAP_MS);
 	}
+	if (e)
+		st_evidence_close(e);
 	free(ours);
 	free(theirs);
 	return ret;
@@ -116,7 +173,7 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 	int ret = st_session_lock(s);
 
 	if (!ret) {
-		ret = do_release(s, region, n, wait_ms, false);
+		ret = do_release(s, region, n, wait_ms, RELEASE);
 		st_session_unlock(s);
 	}
 	return ret;
@@ -133,6 +190,24 @@ static void drop_hooks(struct st_session *s, struct st_ctl_site *c)
 			c->list[n++] = c->list[i];
 	memset(c->list + n, 0, sizeof(c->list) - n * sizeof(c->list[0]));
 	memset(c->returns, 0, sizeof(c->returns));
+}
+
+/*
+ * The shared memory last: it is what a later tool finds if this one dies. A child that the process has forked has it, too, and
+ * mappings of its own, so what is unmapped is noted by pid and not forgotten.
+ */
+static size_t regions_left(struct st_session *s, unsigned int region[ST_REGIONS_MAX])
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
+		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL &&
+		    s->ctl->region[i].released != (uint32_t)s->pid)
+			region[n++] = i;
+	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
+		if (s->ctl->region[i].kind == ST_REGION_CTL)
+			region[n++] = i;
+	return n;
 }
 
 static int do_detach(struct st_session *s)
@@ -160,6 +235,11 @@ static int do_detach(struct st_session *s)
 		ret = st_session_grace(s);
 	if (!ret)
 		ret = st_traps_end(s, true);
+	/* Exceptions need the agent's hooks until no thread is in a patch, and until true return addresses are back. */
+	if (!ret) {
+		n = regions_left(s, region);
+		ret = do_release(s, region, n, ST_GRACE_MS, RELEASE_PATCHES);
+	}
 	for (unsigned int i = 0; i < ST_INTERNAL_MAX && !ret; i++)
 		ret = st_session_unhook_internal(s, i);
 	if (ret)
@@ -168,19 +248,8 @@ static int do_detach(struct st_session *s)
 		s->ctl->probe_rec[i].state = ST_PROBE_FREE;
 	for (int i = 0; i < ST_PATCHES_MAX; i++)
 		s->ctl->patch[i].state = ST_PATCH_FREE;
-	n = 0;
-	/*
-	 * The shared memory last: it is what a later tool finds if this one dies. A child that the process has forked has it, too,
-	 * and mappings of its own, so what is unmapped is noted by pid and not forgotten.
-	 */
-	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind != ST_REGION_FREE && s->ctl->region[i].kind != ST_REGION_CTL &&
-		    s->ctl->region[i].released != (uint32_t)s->pid)
-			region[n++] = i;
-	for (unsigned int i = 0; i < ST_REGIONS_MAX; i++)
-		if (s->ctl->region[i].kind == ST_REGION_CTL)
-			region[n++] = i;
-	return do_release(s, region, n, ST_GRACE_MS, true);
+	n = regions_left(s, region);
+	return do_release(s, region, n, ST_GRACE_MS, RELEASE_ALL);
 }
 
 int st_session_detach(struct st_session *s)

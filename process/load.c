@@ -18,8 +18,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* GCC's functions for atomic operations have one. */
+#if defined(__aarch64__)
+#define OUTLINE_ATOMICS ", compile it with -mno-outline-atomics"
+#else
+#define OUTLINE_ATOMICS
+#endif
+
 /* Larger objects than this are damage. */
 #define SPAN_MAX (256ul << 20)
+/* So are longer names of symbols, and version tables that take longer to go through for all symbols together. */
+#define NAME_MAX_LEN 65536ul
+#define VERSION_STEPS_MAX (1ul << 24)
 
 struct table {
 	unsigned long addr, size;
@@ -36,6 +46,8 @@ struct image {
 	unsigned long relro, relro_end;
 	struct table dynamic, symtab, strtab, rela, rel, jmprel, relr, versym, verneed;
 	bool jmprel_is_rela;
+	unsigned long steps; /* in the version table so far */
+	bool throws, own_types; /* C++ exceptions; has some types that the process has not */
 	char *err;
 };
 
@@ -67,12 +79,14 @@ static int refuse(const struct image *im, const char *why)
 /* A name in the dynamic string table, or NULL. */
 static const char *string(const struct image *im, unsigned long offset)
 {
+	unsigned long len;
 	const uint8_t *s;
 
 	if (offset >= im->strtab.size)
 		return NULL;
-	s = at(im, im->strtab.addr + offset, im->strtab.size - offset);
-	return s && memchr(s, '\0', im->strtab.size - offset) ? (const char *)s : NULL;
+	len = im->strtab.size - offset;
+	s = at(im, im->strtab.addr + offset, len);
+	return s && memchr(s, '\0', len < NAME_MAX_LEN ? len : NAME_MAX_LEN) ? (const char *)s : NULL;
 }
 
 static int read_program_headers(struct image *im)
@@ -124,6 +138,19 @@ static int read_program_headers(struct image *im)
 	im->lo = st_page_down(im->load[0].p_vaddr);
 	im->hi = st_page_up(end);
 	return 0;
+}
+
+/* Code that is made read-only could not run any more. */
+static bool relro_is_data(const struct image *im)
+{
+	size_t i;
+
+	for (i = 0; i < im->nload; i++)
+		if (im->load[i].p_flags & PF_W && im->relro >= im->load[i].p_vaddr &&
+		    im->relro_end >= im->relro &&
+		    im->relro_end <= st_page_up(im->load[i].p_vaddr + im->load[i].p_memsz))
+			return true;
+	return im->relro == im->relro_end;
 }
 
 static int read_dynamic_table(struct image *im)
@@ -190,7 +217,7 @@ static int read_dynamic_table(struct image *im)
 			break;
 		case DT_INIT:
 		case DT_INIT_ARRAY:
-			return refuse(im, "it has constructors; link it with -nostartfiles");
+			return refuse(im, "it has constructors; link it with -nostartfiles" OUTLINE_ATOMICS);
 		case DT_FINI:
 		case DT_FINI_ARRAY:
 			return refuse(im, "it has destructors; link it with -nostartfiles");
@@ -230,11 +257,13 @@ static int open_image(struct image *im, const void *file, size_t len, char *err)
 	    im->ehdr.e_phnum * sizeof(ElfW(Phdr)) > len - im->ehdr.e_phoff)
 		return damaged(im, "its program headers are not in the file");
 	ret = read_program_headers(im);
+	if (!ret && !relro_is_data(im))
+		ret = damaged(im, "what it wants to be made read-only is not its data");
 	return ret ? ret : read_dynamic_table(im);
 }
 
 /* The version that symbol @i is wanted in, or NULL. */
-static const char *version_wanted(const struct image *im, unsigned long i)
+static const char *version_wanted(struct image *im, unsigned long i)
 {
 	unsigned long need_at = im->verneed.addr, aux_at, n, m;
 	ElfW(Verneed) need;
@@ -248,13 +277,13 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	memcpy(&v, p, sizeof(v));
 	for (n = 0; n < im->verneed.size; n++) {
 		p = at(im, need_at, sizeof(need));
-		if (!p)
+		if (!p || ++im->steps > VERSION_STEPS_MAX)
 			return NULL;
 		memcpy(&need, p, sizeof(need));
 		aux_at = need_at + need.vn_aux;
 		for (m = 0; m < need.vn_cnt; m++) {
 			p = at(im, aux_at, sizeof(aux));
-			if (!p)
+			if (!p || ++im->steps > VERSION_STEPS_MAX)
 				return NULL;
 			memcpy(&aux, p, sizeof(aux));
 			if ((aux.vna_other & 0x7fff) == (v & 0x7fff))
@@ -270,12 +299,30 @@ static const char *version_wanted(const struct image *im, unsigned long i)
 	return NULL;
 }
 
+/*
+ * Is it something of which C++ has one in a process, however many objects define it? What describes types, inline variables, static ones
+ * of inline functions; and a destructor whose address is taken, which is what an exception refers to. The process's own is also still
+ * there when the patch is not, where an exception may be. @called: it is for a
+ * call (DT_JMPREL).
+ */
+static bool is_shared(const ElfW(Sym) *sym, const char *name, bool called)
+{
+	size_t len = strlen(name);
+
+	if (ELF64_ST_BIND(sym->st_info) != STB_WEAK && ELF64_ST_BIND(sym->st_info) != STB_GNU_UNIQUE)
+		return false;
+	if (ELF64_ST_TYPE(sym->st_info) == STT_OBJECT)
+		return true;
+	return !called && len > 6 && !strncmp(name, "_ZN", 3) && name[len - 4] == 'D' && !strcmp(name + len - 2, "Ev");
+}
+
 /* The value of symbol @i. */
-static int symbol_value(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			unsigned long i, unsigned long *value)
+static int symbol_value(struct image *im, const struct st_load_opts *opts, unsigned long bias, unsigned long i, bool called,
+			unsigned long *value)
 {
 	const uint8_t *p = at(im, im->symtab.addr + i * sizeof(ElfW(Sym)), sizeof(ElfW(Sym)));
 	const char *name, *version;
+	unsigned long other;
 	ElfW(Sym) sym;
 	int ret;
 
@@ -297,12 +344,22 @@ static int symbol_value(const struct image *im, const struct st_load_opts *opts,
 		if (ELF64_ST_TYPE(sym.st_info) == STT_GNU_IFUNC)
 			return refuse(im, "it has indirect functions (ifunc) of its own");
 		*value = bias + sym.st_value;
+		name = string(im, sym.st_name);
+		if (!name || !opts->resolve || !is_shared(&sym, name, called))
+			return 0;
+		if (!opts->resolve(opts->ctx, name, NULL, &other))
+			*value = other;
+		else if (!strncmp(name, "_ZTI", 4) || ELF64_ST_TYPE(sym.st_info) != STT_OBJECT)
+			im->own_types = true;
 		return 0;
 	}
 	name = string(im, sym.st_name);
 	if (!name)
 		return damaged(im, "a symbol's name is not in the file");
+	im->throws |= !strcmp(name, "__cxa_throw");
 	version = version_wanted(im, i);
+	if (im->steps > VERSION_STEPS_MAX)
+		return damaged(im, "its table of versions has no end");
 	ret = opts->resolve ? opts->resolve(opts->ctx, name, version, value) : -ENOENT;
 	if (!ret)
 		return 0;
@@ -343,8 +400,8 @@ static unsigned int type_of(unsigned long info)
 	return sizeof(long) == 8 ? info & 0xffffffff : info & 0xff;
 }
 
-static int relocate_one(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
-			uint8_t *mem, const ElfW(Rela) * r, bool in_place)
+static int relocate_one(struct image *im, const struct st_load_opts *opts, unsigned long bias,
+			uint8_t *mem, const ElfW(Rela) * r, bool in_place, bool plt)
 {
 	unsigned long value = 0, addend = r->r_addend;
 	const char *why = NULL;
@@ -368,7 +425,7 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	if (kind == ST_RELOC_RELATIVE) {
 		value = bias;
 	} else {
-		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), &value);
+		ret = symbol_value(im, opts, bias, symbol_of(r->r_info), plt, &value);
 		if (ret)
 			return ret;
 	}
@@ -379,8 +436,8 @@ static int relocate_one(const struct image *im, const struct st_load_opts *opts,
 	return 0;
 }
 
-static int relocate_table(const struct image *im, const struct st_load_opts *opts,
-			  unsigned long bias, uint8_t *mem, struct table table, bool rela)
+static int relocate_table(struct image *im, const struct st_load_opts *opts,
+			  unsigned long bias, uint8_t *mem, struct table table, bool rela, bool plt)
 {
 	size_t size = rela ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel)), i;
 	const uint8_t *p;
@@ -395,7 +452,7 @@ static int relocate_table(const struct image *im, const struct st_load_opts *opt
 	for (i = 0; i + size <= table.size; i += size) {
 		/* Rel is the first part of Rela. */
 		memcpy(&r, p + i, size);
-		ret = relocate_one(im, opts, bias, mem, &r, !rela);
+		ret = relocate_one(im, opts, bias, mem, &r, !rela, plt);
 		if (ret)
 			return ret;
 	}
@@ -442,16 +499,16 @@ static int relocate_relr(const struct image *im, unsigned long bias, uint8_t *me
 	return ret;
 }
 
-static int relocate(const struct image *im, const struct st_load_opts *opts, unsigned long bias,
+static int relocate(struct image *im, const struct st_load_opts *opts, unsigned long bias,
 		    uint8_t *mem)
 {
 	int ret = relocate_relr(im, bias, mem);
 
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rela, true);
+		ret = relocate_table(im, opts, bias, mem, im->rela, true, false);
 	if (!ret)
-		ret = relocate_table(im, opts, bias, mem, im->rel, false);
-	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela);
+		ret = relocate_table(im, opts, bias, mem, im->rel, false, false);
+	return ret ? ret : relocate_table(im, opts, bias, mem, im->jmprel, im->jmprel_is_rela, true);
 }
 
 static int prot_of(const ElfW(Phdr) * ph)
@@ -552,6 +609,44 @@ static int map_all(struct st_remote *remote, const struct image *im, unsigned lo
 	return ret;
 }
 
+/* What the file holds, at its place in private memory, and relocated for a bias. */
+static int make_memory(struct image *im, const struct st_load_opts *opts, unsigned long bias,
+		       uint8_t **mem)
+{
+	size_t i;
+
+	*mem = calloc(1, im->hi - im->lo);
+	if (!*mem)
+		return st_fail(im->err, -ENOMEM, "out of memory");
+	for (i = 0; i < im->nload; i++)
+		memcpy(*mem + (im->load[i].p_vaddr - im->lo), im->file + im->load[i].p_offset,
+		       im->load[i].p_filesz);
+	return relocate(im, opts, bias, *mem);
+}
+
+static int resolve_any(void *ctx, const char *name, const char *version, unsigned long *addr)
+{
+	(void)ctx;
+	(void)name;
+	(void)version;
+	*addr = 0;
+	return 0;
+}
+
+int st_load_check(const void *file, size_t len, char *err)
+{
+	struct st_load_opts opts = {.size = sizeof(opts), .resolve = resolve_any};
+	uint8_t *mem = NULL;
+	struct image im;
+	int ret;
+
+	ret = open_image(&im, file, len, err);
+	if (!ret)
+		ret = make_memory(&im, &opts, 0, &mem);
+	free(mem);
+	return ret;
+}
+
 int st_load(struct st_remote *remote, const void *file, size_t len, const struct st_load_opts *opts,
 	    struct st_loaded *loaded, char *err)
 {
@@ -559,7 +654,6 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	uint8_t *mem = NULL;
 	struct image im;
 	int ret, fd = -1;
-	size_t i;
 
 	ret = open_image(&im, file, len, err);
 	if (ret)
@@ -570,15 +664,7 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	if (ret)
 		return ret;
 	bias = base - im.lo;
-	mem = calloc(1, span);
-	if (!mem) {
-		ret = st_fail(err, -ENOMEM, "out of memory");
-		goto undo;
-	}
-	for (i = 0; i < im.nload; i++)
-		memcpy(mem + (im.load[i].p_vaddr - im.lo), im.file + im.load[i].p_offset,
-		       im.load[i].p_filesz);
-	ret = relocate(&im, opts, bias, mem);
+	ret = make_memory(&im, opts, bias, &mem);
 	if (ret)
 		goto undo;
 	fd = open_named(remote, &im, opts->path);
@@ -601,7 +687,8 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 				: "");
 		goto undo;
 	}
-	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0};
+	*loaded = (struct st_loaded){.bias = bias, .lo = base, .hi = base + span, .named = fd >= 0,
+					 .keep = im.throws && im.own_types};
 	if (fd >= 0)
 		st_remote_close(remote, fd);
 	free(mem);
@@ -617,8 +704,8 @@ int st_unload(struct st_remote *remote, const struct st_loaded *loaded)
 	return st_remote_munmap(remote, loaded->lo, loaded->hi - loaded->lo);
 }
 
-int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name,
-		    unsigned long *addr)
+int st_image_function(const void *file, size_t len, unsigned long bias, const char *name, unsigned long *addr,
+		      unsigned long *size)
 {
 	Elf_Scn *scn = NULL;
 	int ret = -ENOENT;
@@ -649,10 +736,19 @@ int st_image_symbol(const void *file, size_t len, unsigned long bias, const char
 			    GELF_ST_TYPE(sym.st_info) == STT_TLS)
 				continue;
 			*addr = sym.st_value + (sym.st_shndx == SHN_ABS ? 0 : bias);
+			*size = sym.st_size;
 			ret = 0;
 			break;
 		}
 	}
 	elf_end(elf);
 	return ret;
+}
+
+int st_image_symbol(const void *file, size_t len, unsigned long bias, const char *name,
+		    unsigned long *addr)
+{
+	unsigned long size;
+
+	return st_image_function(file, len, bias, name, addr, &size);
 }

@@ -347,6 +347,7 @@ int st_object_fd(const struct st_object *obj);
 struct st_symbol {
 	const char *name;
 	const char *version; /* NULL: none */
+	const char *file;    /* of a static one: the source file, without folder; NULL: not known */
 	unsigned long addr;  /* in the process; no Thumb bit; STT_TLS: offset in the TLS block */
 	unsigned long size;
 	unsigned char type; /* STT_* */
@@ -358,6 +359,7 @@ struct st_symbol {
 
 /**
  * st_object_symbol() - a defined symbol by its name
+ * @name: FILE:NAME: a static one of this source file
  * @version: NULL: the default version; else this one
  * @sym: filled in; strings are valid until st_objects_free()
  *
@@ -404,6 +406,15 @@ struct st_thread;
  */
 int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms,
 	    struct st_stop **stop, char *err);
+
+/**
+ * st_stop_thread_of() - stop one thread, this one
+ * @tid: its id
+ *
+ * Return: as st_stop(); -ENOENT when there is no such thread (any more).
+ */
+int st_stop_thread_of(struct st_proc *proc, pid_t tid, unsigned int timeout_ms, struct st_stop **stop,
+		      char *err);
 
 /**
  * st_resume() - let them go on, and forget the stop
@@ -537,6 +548,7 @@ struct st_loaded {
 	unsigned long bias;
 	unsigned long lo, hi; /* all of its memory */
 	bool named;	      /* mapped from the file */
+	bool keep;	      /* throws exceptions of types that are its own: those may be alive when it isn't run any more */
 };
 
 /**
@@ -554,6 +566,9 @@ struct st_loaded {
 int st_load(struct st_remote *remote, const void *image, size_t len,
 	    const struct st_load_opts *opts, struct st_loaded *loaded, char *err);
 
+/* Would st_load() take it, in a process that has all that it imports? Return: as st_load(). */
+int st_load_check(const void *image, size_t len, char *err);
+
 /* Take it away again; no thread may be in it (st_scan()). */
 int st_unload(struct st_remote *remote, const struct st_loaded *loaded);
 
@@ -565,6 +580,9 @@ int st_unload(struct st_remote *remote, const struct st_loaded *loaded);
  */
 int st_image_symbol(const void *image, size_t len, unsigned long bias, const char *name,
 		    unsigned long *addr);
+/* The same, and the size that the symbol has. */
+int st_image_function(const void *image, size_t len, unsigned long bias, const char *name, unsigned long *addr,
+		      unsigned long *size);
 
 /* For st_resolve_with_objects(). */
 struct st_resolver {

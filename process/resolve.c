@@ -191,6 +191,30 @@ static int run_resolver(struct st_remote *remote, unsigned long fn, unsigned lon
 	return st_remote_call(remote, fn, args, n, addr, 1000, NULL);
 }
 
+/*
+ * C++ has things that are one in a process whether they are exported or not: types, inline variables and functions. So are the compiler's
+ * runtime and that of C++, in a program that is linked with them statically. They are where symbol tables say; the program's own first, as
+ * it is the first object.
+ */
+static int resolve_unexported(struct st_objects *objs, const char *name, unsigned long *addr)
+{
+	static const char *const names[] = { "_Z", "__cxa_", "__gxx_personality", "__gcc_personality", "_Unwind_", "__aeabi_" };
+	bool cxx = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		cxx |= !strncmp(name, names[i], strlen(names[i]));
+	for (size_t i = 0; cxx && i < objs->n; i++) {
+		struct st_symbol sym;
+
+		if (objs->object[i].flags & (ST_OBJECT_VDSO | ST_OBJECT_MEMORY) || st_object_symbol(&objs->object[i], name, NULL, &sym) ||
+		    sym.type == STT_TLS || sym.type == STT_GNU_IFUNC)
+			continue;
+		*addr = sym.addr | (sym.isa == ST_ISA_T32);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int st_resolve_with_objects(void *ctx, const char *name, const char *version, unsigned long *addr)
 {
 	struct st_resolver *resolver = ctx;
@@ -200,6 +224,8 @@ int st_resolve_with_objects(void *ctx, const char *name, const char *version, un
 	int ret;
 
 	ret = st_objects_resolve(resolver->objects, name, version, &who, &sym);
+	if (ret == -ENOENT)
+		return resolve_unexported(resolver->objects, name, addr);
 	if (ret)
 		return ret;
 	if (sym.type == STT_TLS)

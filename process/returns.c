@@ -283,9 +283,6 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop)
 	return ret;
 }
 
-/* Its place among ctl->internal. */
-#define INTERNAL_UNWIND 2
-
 /* By which libgcc's unwinder, and programs that are linked with it statically, find descriptions. */
 #if defined(__arm__)
 #define FINDER "__gnu_Unwind_Find_exidx"
@@ -332,11 +329,37 @@ static int lend_registers(struct st_session *s, struct st_objects *objs)
 }
 #endif
 
+/* Hooks a function in all objects that have it. How many that are, or a negative errno. */
+static int hook_all(struct st_session *s, struct st_objects *objs, const char *name, unsigned int internal, unsigned long hook, const char *what)
+{
+	struct st_fn *fn = calloc(objs->n + 1, sizeof(*fn));
+	size_t n = 0;
+	int ret;
+
+	if (!fn)
+		return st_session_fail(s, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < objs->n; i++) {
+		const struct st_func *f;
+		struct st_symbol sym;
+
+		if (objs->object[i].flags & ST_OBJECT_VDSO || st_object_symbol(&objs->object[i], name, NULL, &sym))
+			continue;
+		f = st_object_function_at(&objs->object[i], sym.addr);
+		if (f && f->addr == sym.addr)
+			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa,
+						  .name = f->name };
+	}
+	ret = n ? st_session_hook_internal(s, internal, hook, fn, n) : 0;
+	for (size_t i = 0; i < n && ret >= 0; i++)
+		if (fn[i].why)
+			ret = st_session_fail(s, -ENOTSUP, "%s: exceptions could not pass, as %s can't be hooked: %s", what, name, fn[i].why);
+	free(fn);
+	return ret < 0 ? ret : (int)n;
+}
+
 int st_session_unwinders(struct st_session *s)
 {
 	struct st_objects *objs;
-	struct st_fn *fn;
-	size_t n = 0;
 	int ret;
 
 	if (!s->ctl->unwind_hook)
@@ -344,28 +367,32 @@ int st_session_unwinders(struct st_session *s)
 	ret = st_session_objects(s, &objs);
 	if (!ret)
 		ret = lend_registers(s, objs);
+	if (!ret)
+		ret = hook_all(s, objs, FINDER, ST_INTERNAL_UNWIND, s->ctl->unwind_hook, "returns can't be followed");
+	return ret < 0 ? ret : 0;
+}
+
+int st_session_find_frames(struct st_session *s)
+{
+	static const char what[] = "the patch's functions can't be seen by unwinders";
+	struct st_objects *objs;
+	unsigned long hook;
+	int ret = st_session_lock(s), n;
+
 	if (ret)
 		return ret;
-	fn = calloc(objs->n + 1, sizeof(*fn));
-	if (!fn)
-		return st_session_fail(s, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < objs->n; i++) {
-		const struct st_func *f;
-		struct st_symbol sym;
-
-		if (objs->object[i].flags & ST_OBJECT_VDSO || st_object_symbol(&objs->object[i], FINDER, NULL, &sym))
-			continue;
-		f = st_object_function_at(&objs->object[i], sym.addr);
-		if (f && f->addr == sym.addr)
-			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa,
-						  .name = f->name };
-	}
-	ret = n ? st_session_hook_internal(s, INTERNAL_UNWIND, s->ctl->unwind_hook, fn, n) : 0;
-	for (size_t i = 0; i < n && ret >= 0; i++)
-		if (fn[i].why)
-			ret = st_session_fail(s, -ENOTSUP,
-					      "returns can't be followed: exceptions could not pass, as " FINDER " can't be hooked: %s",
-					      fn[i].why);
-	free(fn);
-	return ret < 0 ? ret : 0;
+	st_session_begin_change(s);
+	ret = st_session_objects(s, &objs);
+	if (!ret)
+		ret = hook_all(s, objs, FINDER, ST_INTERNAL_UNWIND, s->ctl->unwind_hook, what);
+	/* And by which later ones ask, if they do. */
+	if (ret >= 0 && !st_session_agent_symbol(s, "st_find_object_hook", &hook))
+		n = hook_all(s, objs, "_dl_find_object", ST_INTERNAL_OBJECT, hook, what);
+	else
+		n = 0;
+	st_session_forget_objects(s);
+	st_session_unlock(s);
+	if (n < 0 && n != -ENOTSUP)
+		return n;
+	return ret >= 0 && n > 0 ? ret + n : ret;
 }

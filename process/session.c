@@ -500,6 +500,12 @@ int st_session_learn(struct st_session *s)
 	return ret;
 }
 
+/* Records of an array of s->ctl, those that may be in use. */
+static int copy_used(struct st_session *s, unsigned long at, void *array, size_t size, uint32_t used, uint32_t max)
+{
+	return st_mem_read(s->proc, at + (unsigned long)((char *)array - (char *)s->ctl), array, (used < max ? used : max) * size);
+}
+
 /* Copies of the memory at @at in the target to s->ctl what is in use, not all of its tens of MiB: every thread is stopped meanwhile. */
 static int copy_ctl(struct st_session *s, unsigned long at)
 {
@@ -530,6 +536,10 @@ static int copy_ctl(struct st_session *s, unsigned long at)
 	if (!ret)
 		ret = st_mem_read(s->proc, at + offsetof(struct st_ctl, column), ctl->column,
 				  (ctl->columns_used < ST_COLUMNS_MAX ? ctl->columns_used : ST_COLUMNS_MAX) * sizeof(ctl->column[0]));
+	ret = ret ?: copy_used(s, at, ctl->patch_object, sizeof(ctl->patch_object[0]), ctl->patch_objects_used, ST_PATCH_OBJECTS_MAX) ?:
+	      copy_used(s, at, ctl->patch_func, sizeof(ctl->patch_func[0]), ctl->patch_funcs_used, ST_PATCH_FUNCS_MAX) ?:
+	      copy_used(s, at, ctl->patch_word, sizeof(ctl->patch_word[0]), ctl->patch_words_used, ST_PATCH_WORDS_MAX) ?:
+	      copy_used(s, at, ctl->patch_text, 1, ctl->patch_text_used, ST_PATCH_TEXT_MAX);
 	return ret ? st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret)) : 0;
 }
 
@@ -659,6 +669,15 @@ struct st_ctl *st_session_ctl(struct st_session *s)
 struct st_proc *st_session_proc(struct st_session *s)
 {
 	return s->proc;
+}
+
+int st_session_agent_symbol(struct st_session *s, const char *name, unsigned long *addr)
+{
+	unsigned long entry;
+	int ret = st_image_symbol(st_agent_blob, st_agent_blob_size, 0, "st_entry", &entry);
+
+	/* The agent is where its st_entry is. */
+	return ret ?: st_image_symbol(st_agent_blob, st_agent_blob_size, (unsigned long)s->ctl->entry - entry, name, addr);
 }
 
 const char *st_session_error(struct st_session *s)

@@ -65,6 +65,30 @@ int *st_session_sharers(struct st_session *s, size_t *n);
  */
 int st_session_settle(struct st_session *s);
 
+/* Where a function or variable of the agent is in the process (ARM: with Thumb bit). Return: 0 or -ENOENT. */
+int st_session_agent_symbol(struct st_session *s, const char *name, unsigned long *addr);
+
+/*
+ * st_session_frames() - exceptions, and all else that unwinds, pass through the functions of a patch that has been loaded
+ * @file, @len: its bytes
+ *
+ * Before it is put in place, with no thread stopped. What comes to the process later and unwinds is found by st_session_returns().
+ *
+ * Return: 0; 1: they will not, but the patch itself does not use exceptions (st_session_error() has a sentence for the user); -ENOTSUP: it
+ * does; or another negative errno.
+ */
+int st_session_frames(struct st_session *s, const void *file, size_t len, const struct st_loaded *loaded);
+/* The patch at @lo goes, or has gone: st_session_release() does that by itself. */
+void st_session_drop_frames(struct st_session *s, unsigned long lo);
+
+/*
+ * st_session_shadow() - memory for shadow variables (agent/shadow.h), unless the process has it already
+ * @r: a borrowed thread of the process
+ *
+ * Before a patch that uses them is put in place. It stays until sidetrack detaches. Return: 0 or a negative errno.
+ */
+int st_session_shadow(struct st_session *s, struct st_remote *r);
+
 struct st_ctl *st_session_ctl(struct st_session *s);
 struct st_proc *st_session_proc(struct st_session *s);
 const char *st_session_error(struct st_session *s);
@@ -86,7 +110,8 @@ const char *st_object_no_breakpoints(const struct st_objects *objs, const struct
 void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds[ST_KIND_NO]);
 
 /*
- * st_session_returns() - unwinders that have come to the process since return hooks were set find their way through pending returns, too
+ * st_session_returns() - unwinders that have come to the process since return hooks were set, or patches applied, find their way through
+ * pending returns and patches, too
  * Return: 0, or a negative errno: exceptions may end the process.
  */
 int st_session_returns(struct st_session *s);
@@ -106,17 +131,6 @@ bool st_session_there(struct st_session *s);
 
 /* Free the records of probes whose tool has died, and take them off their sites. */
 int st_session_reap(struct st_session *s);
-
-/* What a patch does to one function: from the next call on it is `to` (with Thumb bit). patch: index in ctl->patch. */
-struct st_replace {
-	struct st_fn fn;
-	unsigned long to;
-};
-
-/* All of them or none. -EBUSY, -ENOTSUP (fn.why, err), ... Threads that are in the old functions finish there. */
-int st_session_replace(struct st_session *s, unsigned int patch, struct st_replace *r, size_t n);
-/* Back to what was there before that patch. */
-int st_session_restore(struct st_session *s, unsigned int patch);
 
 /*
  * Wait until no thread is in the memory regions (indices into ctl->region) or may come back to them, then unmap them. -EBUSY

@@ -78,6 +78,11 @@ int st_session_grace(struct st_session *s);
 /* Puts a hook of the agent's own on functions, those that can be hooked by a jump. */
 int st_session_hook_internal(struct st_session *s, unsigned int i, unsigned long func, struct st_fn *fn, size_t n);
 int st_session_unhook_internal(struct st_session *s, unsigned int i);
+/* The record alone. NULL, or why the hook can't be added. */
+const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook, unsigned int flags);
+void st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook);
+/* The hook that follows a function to its return becomes the last of its site's list: what others change there it must see. */
+int st_sites_returns_last(struct st_session *s, const uint32_t *site, size_t n);
 
 /* change.c: the bytes of these records' sites become what the records say. All or none. */
 int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n);
@@ -96,6 +101,15 @@ int st_session_unplant(struct st_session *s, struct st_stop *stop);
  * hooked; an exception would end the process.
  */
 int st_session_unwinders(struct st_session *s);
+/* The same for the frames of patches. How many unwinders there are; -ENOTSUP: one can't be hooked. */
+int st_session_find_frames(struct st_session *s);
+/* The hooks' places among ctl->internal. */
+#define ST_INTERNAL_UNWIND 2
+#define ST_INTERNAL_OBJECT 3
+
+/* shadow.c: the agent's code from which constructors and destructors of shadow variables are called, if there are any. How many pieces. */
+#define ST_SHADOW_CODE 2
+size_t st_session_shadow_code(struct st_session *s, struct st_range code[ST_SHADOW_CODE]);
 
 static inline void st_nap_ms(long ms)
 {

@@ -5,19 +5,12 @@
  * looks like an address in it counts. What can't be read is "unknown", never "clean".
  */
 #include "process/arch/arch.h"
-#include <elf.h>
+#include "process/live.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
 
 #define SCAN_MAX (8ul << 20)
 #define PART 65536
-
-#ifndef NT_ARM_PAC_MASK
-#define NT_ARM_PAC_MASK 0x406
-#endif
 
 struct scan {
 	struct st_thread *thread;
@@ -29,22 +22,6 @@ struct scan {
 	unsigned long stack_lo; /* where the mapping begins that is being looked at */
 	struct st_hit *hit;
 };
-
-/* AArch64 signs return addresses: bits that are not part of the address. */
-static unsigned long pac_mask(pid_t tid)
-{
-#if defined(__aarch64__)
-	struct {
-		uint64_t data, insn;
-	} mask;
-	struct iovec iov = {&mask, sizeof(mask)};
-
-	return ptrace(PTRACE_GETREGSET, tid, NT_ARM_PAC_MASK, &iov) ? 0 : mask.insn;
-#else
-	(void)tid;
-	return 0;
-#endif
-}
 
 static bool looks_like(struct scan *s, unsigned long word, unsigned long where)
 {
@@ -65,36 +42,13 @@ static bool looks_like(struct scan *s, unsigned long word, unsigned long where)
 	return false;
 }
 
-/*
- * Is the word at @where the pc that a signal frame holds? By its neighbours in struct sigcontext: a
- * stack pointer that points higher up in the same stack, and a state word that a program's can be.
- */
 static bool in_signal_frame(const struct scan *s, unsigned long where)
 {
-#if defined(__x86_64__)
-	enum { SP = -1, STATE = 2 }; /* rsp, rip, eflags, cs gs fs */
-#elif defined(__aarch64__)
-	enum { SP = -1, STATE = 1 };		/* sp, pc, pstate */
-#else
-	enum { SP = -2, STATE = 1 };		      /* sp, lr, pc, cpsr */
-#endif
-	unsigned long word[5], state, sp;
+	unsigned long word[5];
 
-	if (st_mem_read(st_stop_proc(s->thread->stop), where - 2 * sizeof(long), word,
-			sizeof(word)))
+	if (st_mem_read(st_stop_proc(s->thread->stop), where - 2 * sizeof(long), word, sizeof(word)))
 		return true; /* not known */
-	sp = word[2 + SP];
-	state = word[2 + STATE];
-	/* The frame lies below what it interrupted, or the handler has a stack of its own. */
-	if (sp <= where && sp >= s->stack_lo)
-		return false;
-#if defined(__x86_64__)
-	return (state & 0xffff) == 0x33;
-#elif defined(__aarch64__)
-	return !(state & 0x1f) && sp % 16 == 0; /* EL0t, AArch64 */
-#else
-	return (state & 0x1f) == 0x10 && sp % 4 == 0; /* user mode */
-#endif
+	return st_interrupted_pc(word, where, s->stack_lo);
 }
 
 /* 1: found, 0: not, or a negative errno. */
@@ -156,7 +110,7 @@ static int scan(struct st_thread *thread, const struct st_range *ranges, size_t 
 			 .ranges = ranges,
 			 .n = n,
 			 .lo = ~0ul,
-			 .pac = pac_mask(thread->tid),
+			 .pac = st_pac_mask(thread->tid),
 			 .frames = frames,
 			 .hit = hit};
 	unsigned long word[sizeof(struct st_regs) / sizeof(long)], tp;

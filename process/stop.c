@@ -445,8 +445,8 @@ static void drop_gone(struct st_stop *stop)
 	stop->n = n;
 }
 
-/* One try. -EAGAIN: @busy could not be stopped in time; nobody is stopped. */
-static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
+/* One try, at one thread if there is an @only. -EAGAIN: @busy could not be stopped in time; nobody is stopped. */
+static int try_stop(struct st_proc *proc, unsigned int flags, pid_t only, uint64_t limit_ns,
 		    struct st_stop **out, pid_t *busy, char *err)
 {
 	uint64_t deadline;
@@ -476,7 +476,7 @@ static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
 			goto fail;
 		}
 		for (i = 0; i < n && ret >= 0; i++) {
-			if (find_thread(stop, tid[i]))
+			if (find_thread(stop, tid[i]) || (only && tid[i] != only))
 				continue;
 			ret = interrupt(stop, tid[i], err);
 			if (ret > 0 && flags & ST_STOP_ONE)
@@ -499,6 +499,10 @@ static int try_stop(struct st_proc *proc, unsigned int flags, uint64_t limit_ns,
 		}
 	}
 	drop_gone(stop);
+	if (!stop->n && only && st_proc_alive(proc)) {
+		ret = -ENOENT;
+		goto fail;
+	}
 	if (!stop->n) {
 		ret = st_fail(err, -ESRCH, "process %d (%s) has ended", proc->pid, proc->comm);
 		goto fail;
@@ -534,8 +538,8 @@ static const char *why_busy(pid_t pid, pid_t tid)
 		       : "the machine is too busy";
 }
 
-int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, struct st_stop **out,
-	    char *err)
+static int stop_some(struct st_proc *proc, unsigned int flags, pid_t only, unsigned int timeout_ms,
+		     struct st_stop **out, char *err)
 {
 	uint64_t until = st_now_ns() + timeout_ms * 1000000ull, limit = TRY_NS;
 	pid_t busy = 0;
@@ -556,7 +560,7 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 		else if (!(flags & ST_STOP_ONE) && (busy = uninterruptible(proc)))
 			;
 		else
-			ret = try_stop(proc, flags, limit, out, &busy, err);
+			ret = try_stop(proc, flags, only, limit, out, &busy, err);
 		if (ret != -EAGAIN)
 			break;
 		if (limit < timeout_ms * 1000000ull)
@@ -571,6 +575,18 @@ int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, s
 	if (!ret)
 		proc->stop = *out;
 	return ret;
+}
+
+int st_stop(struct st_proc *proc, unsigned int flags, unsigned int timeout_ms, struct st_stop **out,
+	    char *err)
+{
+	return stop_some(proc, flags, 0, timeout_ms, out, err);
+}
+
+int st_stop_thread_of(struct st_proc *proc, pid_t tid, unsigned int timeout_ms, struct st_stop **out,
+		      char *err)
+{
+	return stop_some(proc, ST_STOP_ONE, tid, timeout_ms, out, err);
 }
 
 int st_resume(struct st_stop *stop, uint64_t *ns)

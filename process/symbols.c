@@ -80,6 +80,7 @@ struct reader {
 	/* Pieces of code that .eh_frame describes, as addresses in the process. */
 	struct st_range *frame;
 	size_t nframe, frame_size;
+	const char *file; /* whose static symbols follow in the table */
 	bool named;  /* a whole symbol table was found */
 	bool failed; /* out of memory */
 };
@@ -142,6 +143,9 @@ static void add_symbol(struct reader *r, const ElfW(Sym) * s, const char *name, 
 	struct st_symbol *sym;
 	bool code = type == STT_FUNC || type == STT_GNU_IFUNC;
 
+	/* The linker's own local symbols follow a file without a name. */
+	if (type == STT_FILE && !(name && *name))
+		r->file = NULL;
 	if (s->st_shndx == SHN_UNDEF || s->st_shndx == SHN_COMMON || !name || !*name)
 		return;
 	if (is_mapping_symbol(s, name)) {
@@ -150,6 +154,12 @@ static void add_symbol(struct reader *r, const ElfW(Sym) * s, const char *name, 
 	}
 	if (type == STT_NOTYPE && bind != STB_LOCAL)
 		add_mark(r, r->obj->bias + s->st_value, 0);
+	if (type == STT_FILE) {
+		const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+
+		r->file = intern(priv, base, strlen(base));
+		r->failed |= !r->file;
+	}
 	if (type == STT_SECTION || type == STT_FILE)
 		return;
 	if (priv->nsym == priv->sym_size) {
@@ -173,6 +183,7 @@ static void add_symbol(struct reader *r, const ElfW(Sym) * s, const char *name, 
 	}
 	if (!*sym->name)
 		return;
+	sym->file = bind == STB_LOCAL ? r->file : NULL;
 	sym->isa = code ? isa_of(s) : ST_ISA_NATIVE;
 	sym->addr = s->st_value;
 	if (sym->isa == ST_ISA_T32)
@@ -229,6 +240,7 @@ static void read_table(struct reader *r, Elf *elf, Elf_Scn *scn, const struct se
 		verdef = elf_getdata(s->verdef, NULL);
 		verdef_strings = shdr.sh_link;
 	}
+	r->file = NULL;
 	n = data->d_size / sizeof(ElfW(Sym));
 	for (i = 1; i < n && !r->failed; i++) {
 		const ElfW(Sym) *sym = (const ElfW(Sym) *)data->d_buf + i;
@@ -945,8 +957,9 @@ static int rank(const struct st_symbol *s)
 	       (s->bind == STB_LOCAL ? 0 : 2);
 }
 
-int st_object_symbol(struct st_object *obj, const char *name, const char *version,
-		     struct st_symbol *sym)
+/* @file: of that source file only, or NULL. */
+static int find_symbol(struct st_object *obj, const char *file, size_t file_len, const char *name,
+		       const char *version, struct st_symbol *sym)
 {
 	struct st_object_priv *priv = obj->priv;
 	const struct st_symbol *best = NULL;
@@ -966,6 +979,8 @@ int st_object_symbol(struct st_object *obj, const char *name, const char *versio
 	for (; lo < priv->nsym && !strcmp(priv->sym[lo].name, name); lo++) {
 		const struct st_symbol *s = &priv->sym[lo];
 
+		if (file && (!s->file || strncmp(s->file, file, file_len) || s->file[file_len]))
+			continue;
 		/* A definition without a version satisfies everybody (ld.so, do_lookup_x()). */
 		if (version && s->version && strcmp(s->version, version))
 			continue;
@@ -988,6 +1003,17 @@ int st_object_symbol(struct st_object *obj, const char *name, const char *versio
 		return -EEXIST;
 	*sym = *best;
 	return 0;
+}
+
+int st_object_symbol(struct st_object *obj, const char *name, const char *version,
+		     struct st_symbol *sym)
+{
+	const char *colon = strrchr(name, ':');
+	int ret = find_symbol(obj, NULL, 0, name, version, sym);
+
+	if (ret != -ENOENT || !colon)
+		return ret;
+	return find_symbol(obj, name, colon - name, colon + 1, version, sym);
 }
 
 int st_objects_resolve(struct st_objects *objs, const char *name, const char *version,

@@ -3,7 +3,7 @@
 # before it is done, and never a service started or enabled.
 
 # Here is the place to add one. Everything is in bookworm's main archive.
-PACKAGES_NATIVE='gcc libc6-dev binutils meson ninja-build pkg-config python3 libelf-dev libdw-dev zlib1g-dev'
+PACKAGES_NATIVE='gcc libc6-dev binutils meson ninja-build pkg-config python3 libelf-dev libdw-dev zlib1g-dev libsodium-dev'
 PACKAGES_CROSS='gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-aarch64-linux-gnu
 	g++-aarch64-linux-gnu libc6-dev-arm64-cross debian-archive-keyring'
 PACKAGES_DEMO='redis-server redis-tools'

@@ -9,7 +9,7 @@ set -euo pipefail
 . "$ROOT/scripts/foreign.sh"
 
 # The last four are what decoders and planners of the target are shown: tests/arch/.
-PACKAGES='libc6-dev libgcc-s1 libstdc++-12-dev libelf-dev libdw-dev zlib1g-dev redis-server python3-minimal libssl3 libc6-dbg'
+PACKAGES='libc6-dev libgcc-s1 libstdc++-12-dev libelf-dev libdw-dev zlib1g-dev libsodium-dev redis-server python3-minimal libssl3 libc6-dbg'
 
 make_sysroot()
 {

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (!m.name || !m.replaces)
+	if (!m.name || !m.level || !(m.replaces + m.callbacks))
 		abort();
 	for (size_t i = 0; i < m.replaces; i++)
 		total += strlen(m.replace[i].object) + strlen(m.replace[i].symbol) + strlen(m.replace[i].own);

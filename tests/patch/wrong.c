@@ -19,7 +19,7 @@ ST_PATCH(wrong, ST_INDEPENDENT);
 ST_OBJECT("patched", "00112233");
 ST_REPLACE("patched", "plain", f);
 #elif defined(LEVEL)
-ST_PATCH(wrong, "process");
+ST_PATCH(wrong, "sometimes");
 ST_REPLACE("patched", "plain", f);
 #elif defined(CONSTRUCTOR)
 ST_PATCH(wrong, ST_INDEPENDENT);

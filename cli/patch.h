@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the sub-commands of `sidetrack patch` share. */
+#ifndef ST_CLI_PATCH_H
+#define ST_CLI_PATCH_H
+
+#include <patch/patch.h>
+
+#define CLI_BUSY_MAX 64
+
+/* A change to one process: its options, and who was in the way when it was last looked. */
+struct cli_patching {
+	const char *verb;
+	struct st_patch_options options;
+	struct st_busy busy[CLI_BUSY_MAX];
+	unsigned int busy_ms[CLI_BUSY_MAX];
+	size_t n;
+	unsigned int next_ms;	/* when progress is shown again */
+};
+
+/* The usual options; signals end it, sentences and progress go to stderr. */
+void cli_patching_begin(struct cli_patching *p, const char *verb);
+/* Who is in the way, and for how long. */
+void cli_patching_busy(const struct cli_patching *p);
+
+/* patch build, patch sign: argv[0] is the sub-command. */
+int cli_patch_build(int argc, char **argv);
+int cli_patch_sign(int argc, char **argv);
+
+/* patch check: one file, pid 0: no process. */
+int cli_patch_check(int pid, const char *path, struct cli_patching *p);
+
+#endif
