@@ -966,7 +966,7 @@ static int stop_children(struct st_session *s, struct child **list, size_t *n)
 			ret = 0;
 			continue;
 		}
-		ret = ret ?: child_clean(s, c, range, ranges) ?: write_mode(s, c->proc, ST_MODE_RESIDENT);
+		ret = ret ?: child_clean(s, c, range, ranges);
 	}
 	free(pid);
 	free(range);
@@ -997,6 +997,36 @@ static int settle_all(struct st_session *s)
 	return ret;
 }
 
+/*
+ * The mode means nothing any more, and must not when the next transition has put hooks into the lists that children share. One that was
+ * forked while the others were being looked at has gone the new way, as its parent, which is where the records lead now.
+ */
+static int end_mode(struct st_session *s)
+{
+	struct st_stop *stop;
+	int ret = stop_all(s, &stop), *pid;	/* nobody is forking */
+	unsigned long at;
+	size_t n;
+
+	if (ret)
+		return ret;
+	ret = write_mode(s, s->proc, ST_MODE_RESIDENT) ?: state_address(s, &at);
+	st_session_resume(s, stop);
+	pid = st_session_sharers(s, &n);
+	for (size_t i = 0; !ret && pid && i < n; i++) {
+		uint32_t mode = ST_MODE_RESIDENT;
+		struct st_proc *proc;
+
+		if (st_proc_open(pid[i], &proc, NULL))
+			continue;
+		if (!st_mem_read(proc, at + offsetof(struct st_transition_state, mode), &mode, sizeof(mode)) && mode != ST_MODE_RESIDENT)
+			write_mode(s, proc, ST_MODE_RESIDENT);
+		st_proc_close(proc);
+	}
+	free(pid);
+	return ret;
+}
+
 static int finish(struct st_session *s)
 {
 	struct st_ctl_transition *t = transition(s);
@@ -1023,9 +1053,13 @@ static int finish(struct st_session *s)
 		if (c)
 			st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
 	}
+	/* Not before the hooks are gone: a child that is resumed in between, because we are killed, goes on as it did. */
+	for (size_t i = 0; !ret && i < children; i++)
+		if (child[i].stop)
+			ret = write_mode(s, child[i].proc, ST_MODE_RESIDENT);
 	resume_children(child, children);
 	free(child);
-	ret = settle_all(s) ?: remove_hooks(s) ?: st_session_grace(s) ?: write_mode(s, s->proc, ST_MODE_RESIDENT);
+	ret = ret ?: settle_all(s) ?: remove_hooks(s) ?: st_session_grace(s) ?: end_mode(s);
 	if (!ret)
 		__atomic_store_n(&t->patch, 0, __ATOMIC_RELEASE);
 	return ret;

@@ -56,8 +56,11 @@ static void on_timer(int sig)
 static void *loop(void *arg)
 {
 	(void)arg;
-	for (;;)
+	for (;;) {
 		check();
+		/* Out of the functions for most of the time: all threads have to be, together, for level process. */
+		usleep(100);
+	}
 	return NULL;
 }
 
@@ -90,7 +93,7 @@ static void *maker(void *arg)
 			if (pid > 0 && waitpid(pid, &status, 0) == pid && status)
 				_exit(2);
 		}
-		usleep(500);
+		usleep(2000);
 	}
 	return NULL;
 }
@@ -105,7 +108,7 @@ int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : 2, sig, said;
 	FILE *out = fopen(argc > 2 ? argv[2] : "/dev/stdout", "a");
-	struct itimerval every = { { 0, 1000 }, { 0, 1000 } };
+	struct itimerval every = { { 0, 5000 }, { 0, 5000 } };
 	struct sigaction sa = { .sa_handler = on_timer, .sa_flags = SA_RESTART };
 	pthread_t t;
 	sigset_t set;
