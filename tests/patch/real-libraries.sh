@@ -17,18 +17,18 @@ says() {
 	lines=$(wc -l <"$T/said.$1")
 	eval "kill -USR1 \$pid$1"
 	wait_for sh -c "[ \$(wc -l <'$T/said.$1') -gt $lines ]"
-	is "round $i, process $1" "$(tail -n 1 "$T/said.$1")" "$2"
+	is "round $round, process $1" "$(tail -n 1 "$T/said.$1")" "$2"
 }
 run() {
 	"$ST" "$@" >"$T/out" 2>"$T/err"
 	got=$?
-	if [ $got = 0 ]; then ok; else bad "round $i: $*: exit status $got: $(cat "$T/err")"; fi
+	if [ $got = 0 ]; then ok; else bad "round $round: $*: exit status $got: $(cat "$T/err")"; fi
 }
 rounds=4
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=100
-i=0
-while [ $i -lt $rounds ]; do
-	i=$((i + 1))
+round=0
+while [ $round -lt $rounds ]; do
+	round=$((round + 1))
 	for p in $processes; do
 		run patch apply -p $p --allow-unsigned --timeout 60s "$PATCH"
 	done

@@ -90,21 +90,21 @@ change() {
 	for p in $servers; do
 		"$ST" patch $verb -p $p --timeout 60s "$@" >"$T/out" 2>"$T/err"
 		got=$?
-		if [ $got = 0 ]; then ok; else bad "round $i: $verb in $p: exit status $got: $(cat "$T/err")"; fi
+		if [ $got = 0 ]; then ok; else bad "round $round: $verb in $p: exit status $got: $(cat "$T/err")"; fi
 	done
 }
 rounds=6
 [ $KIND != nginx ] || rounds=3
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=100
-i=0
-while [ $i -lt $rounds ]; do
-	i=$((i + 1))
+round=0
+while [ $round -lt $rounds ]; do
+	round=$((round + 1))
 	level=thread
-	[ $((i % 3)) = 0 ] && level=process
+	[ $((round % 3)) = 0 ] && level=process
 	change apply --allow-unsigned --level $level "$PATCH"
-	is "round $i, $level: applied" "$(answer)" new
+	is "round $round, $level: applied" "$(answer)" new
 	change revert $NAME
-	is "round $i, $level: reverted" "$(answer)" old
+	is "round $round, $level: reverted" "$(answer)" old
 	[ "$failed" = 0 ] || break
 done
 for p in $servers; do
