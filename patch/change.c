@@ -72,13 +72,17 @@ static void release_quietly(struct st_work *w)
 	w->err = err;
 }
 
-/* Atomic replace: the others are out of use already. Their callbacks are not called: the new patch knows what they did. */
+/*
+ * Atomic replace: those that were there before are out of use already. Their callbacks are not called: the new patch knows what they
+ * did.
+ */
 static void drop_replaced(struct st_work *w)
 {
 	unsigned int mine = w->patch;
+	uint32_t seq = st_work_patch(w)->seq;
 
 	for (w->patch = 0; w->patch < ST_PATCHES_MAX; w->patch++) {
-		if (w->patch == mine || st_work_patch(w)->state != ST_PATCH_ENABLED)
+		if (st_work_patch(w)->state != ST_PATCH_ENABLED || st_work_patch(w)->seq >= seq)
 			continue;
 		set_state(st_work_patch(w), ST_PATCH_DISABLED);
 		release_quietly(w);
@@ -91,10 +95,10 @@ static void enabled(struct st_work *w)
 	struct st_ctl_patch *p = st_work_patch(w);
 
 	st_callbacks_post_patch(w);
-	p->flags &= ~(ST_PATCH_GOING | ST_PATCH_BEGUN | ST_PATCH_OUT);
-	set_state(p, ST_PATCH_ENABLED);
 	if (p->flags & ST_PATCH_REPLACE)
 		drop_replaced(w);
+	p->flags &= ~(ST_PATCH_GOING | ST_PATCH_BEGUN | ST_PATCH_OUT);
+	set_state(p, ST_PATCH_ENABLED);
 }
 
 /* The patch's functions are out of use. */
@@ -184,6 +188,28 @@ static int step(struct st_work *w, struct wait *t, bool forward)
 	return ret;
 }
 
+/*
+ * One step; the end, if nobody is left. *waiting: somebody is in the way, -EBUSY. A process that was forked meanwhile may be in the way of
+ * the end alone.
+ */
+static int advance(struct st_work *w, struct wait *t, bool forward, bool to_enabled, bool *waiting)
+{
+	bool now;
+	int ret = step(w, t, forward);
+
+	*waiting = ret == -EBUSY;
+	if (ret)
+		return ret;
+	ret = complete(w, to_enabled);
+	*waiting = ret == -EBUSY && st_change_pending(w, &now);
+	if (*waiting) {
+		t->n = 1;
+		t->busy[0] = (struct st_busy){ .how = ST_BUSY_UNKNOWN };
+		memcpy(t->busy[0].text, w->err, sizeof(t->busy[0].text));
+	}
+	return ret;
+}
+
 static void report(struct st_work *w, const struct wait *t, bool reversed)
 {
 	struct st_patch_progress p = { .reversed = reversed, .ms = now_ms() - t->from, .busy = t->busy, .busy_ms = t->ms, .n = t->n };
@@ -238,6 +264,7 @@ static int reverse(struct st_work *w, struct wait *t, bool to_enabled, int why)
 {
 	char text[ST_ERR_MAX], name[64];
 	unsigned int from = now_ms();
+	bool waiting;
 	int ret;
 
 	memcpy(text, w->err, sizeof(text));
@@ -247,15 +274,16 @@ static int reverse(struct st_work *w, struct wait *t, bool to_enabled, int why)
 		return failed(w, ret);
 	t->n = 0;
 	t->nap = NAP_MIN_MS;
-	while ((ret = step(w, t, false)) == -EBUSY) {
+	for (;;) {
+		ret = advance(w, t, false, !to_enabled, &waiting);
+		if (!waiting)
+			break;
 		report(w, t, true);
 		if (now_ms() - from >= BACK_MS)
 			return st_patch_fail(w->err, -EBUSY, "patch %s is being taken back, and still in transition: %.120s; '%s' it again to go on",
 					     name, who(t), to_enabled ? "revert" : "apply");
 		nap(t);
 	}
-	if (!ret)
-		ret = complete(w, !to_enabled);
 	if (!ret) {
 		memcpy(w->err, text, sizeof(text));
 		ret = why;
@@ -294,6 +322,7 @@ static int force(struct st_work *w, bool to_enabled)
 static int run(struct st_work *w, bool to_enabled, bool mine)
 {
 	struct wait *t = calloc(1, sizeof(*t));
+	bool waiting, pending;
 	char name[64];
 	int ret;
 
@@ -303,15 +332,9 @@ static int run(struct st_work *w, bool to_enabled, bool mine)
 	t->from = now_ms();
 	t->nap = NAP_MIN_MS;
 	for (;;) {
-		ret = step(w, t, mine);
-		if (!ret) {
-			ret = complete(w, to_enabled);
-			break;
-		}
-		if (ret == -ESRCH)
-			break;
-		if (ret != -EBUSY) {
-			if (mine)
+		ret = advance(w, t, mine, to_enabled, &waiting);
+		if (!waiting) {
+			if (ret && ret != -ESRCH && mine && st_change_pending(w, &pending))
 				ret = reverse(w, t, to_enabled, ret);
 			break;
 		}

@@ -140,10 +140,10 @@ all_is_well "no more probed" 1
 finish end 0 ok
 
 # ---- many times, while threads throw
-rounds=10
+rounds=6
 [ "${SIDETRACK_VM:-}" = 1 ] && rounds=5
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=200
-start "$PROGRAM" 3
+start "$PROGRAM" 2
 i=0
 while [ $i -lt $rounds ]; do
 	apply "$FIX" || bad "round $i: $(cat "$T/err")"

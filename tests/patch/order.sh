@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Several patches: stacked, taken out in any order, replaced all at once, that depend on each other, that have states. The cases are
 # those of the kernel's livepatch selftests (test-livepatch.sh, test-state.sh).
-# Usage: order.sh LIB SIDETRACK PROGRAM V2 V3 V4-REPLACES-ALL PART5 DEPENDS-ON-V2 STATE-1 STATE-2 STATE-2-REPLACES-ALL NO-STATE-REPLACES-ALL
+# Usage: order.sh LIB SIDETRACK PROGRAM V2 V3 V4-REPLACES-ALL PART5 DEPENDS-ON-V2 STATE-1 STATE-2 STATE-2-REPLACES-ALL ELSEWHERE
 LIB=$1 ST=$2 PROGRAM=$3 V2=$4 V3=$5 ALL=$6 PART=$7 DEPENDS=$8
 shift 8
-STATE1=$1 STATE2=$2 STATE2ALL=$3
+STATE1=$1 STATE2=$2 STATE2ALL=$3 ELSEWHERE=$4
 T=$(mktemp -d) || exit 1
 . "$LIB"
 start
@@ -54,7 +54,14 @@ is "who is out of it" "$(version)" "1 1"
 is "the call in what goes" "$(tell free 1)" "freed 1 2"
 apply 0 "$ALL"
 patches "replaced now" "all enabled "
-revert 0 all
+
+# What comes later is not replaced, whatever becomes of that one.
+apply 0 "$ELSEWHERE"
+tell hold 1 >/dev/null
+revert 3 --timeout 200ms all
+patches "it stays, and what came later" "all enabled elsewhere enabled "
+is "the call in it" "$(tell free 1)" "freed 1 4"
+revert 0 all elsewhere
 
 # ---- dependencies
 apply 1 "$DEPENDS"

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Shadow variables in a running program: a patch makes them, the next one finds them, detaching frees them; under threads, and where the
-# program may not map memory. Usage: shadow.sh SIDETRACK SHADOWED FIRST.so SECOND.so
-ST=$1 PROGRAM=$2 FIRST=$3 SECOND=$4
+# What patches get from the agent. Shadow variables: a patch makes them, the next one finds them, detaching frees them; under threads, and
+# where the program may not map memory. Quiescent points: threads that stay in a patch's function go on with the next patch.
+# Usage: shadow.sh SIDETRACK SHADOWED FIRST.so SECOND.so STAYS.so QUIESCENT.so ONTOP.so
+ST=$1 PROGRAM=$2 FIRST=$3 SECOND=$4 STAYS=$5 QUIESCENT=$6 ONTOP=$7
 T=$(mktemp -d) || exit 1
 passed=0 failed=0
 TARGET=
@@ -113,5 +114,18 @@ done
 st 0 detach -p $TARGET
 is "after $rounds rounds" "$(ask "use 1")" 0
 finish
+
+# ---- a patch's own quiescent point
+for patch in "$STAYS" "$QUIESCENT"; do
+	start busy
+	st 0 patch apply --allow-unsigned -p $TARGET "$patch"
+	if [ "$patch" = "$QUIESCENT" ]; then
+		st 0 patch apply --allow-unsigned -p $TARGET --timeout 60s "$ONTOP"
+	else
+		st 3 patch apply --allow-unsigned -p $TARGET --timeout 300ms "$ONTOP"
+	fi
+	is "threads may go" "$(ask "drop 1")" 0
+	finish
+done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -2,6 +2,7 @@
 /*
  * Patches for commanded.c, chosen by -D: NAME and V (its version, which its functions answer), LEVEL, and what else is wanted of
  *	PART		only hold()
+ *	ELSEWHERE	nothing of the program
  *	LIBRARY		in_library() of the library too
  *	REPLACE_ALL	atomic replace
  *	CALLBACKS	they tell the program that they were called; REFUSE: pre-patch returns -19
@@ -15,8 +16,10 @@
 #define DEPENDS_ON(name) ST_DEPENDS(name)
 
 PATCH(NAME, LEVEL);
+#ifndef ELSEWHERE
 ST_REPLACE("commanded", "hold", new_hold);
-#ifndef PART
+#endif
+#if !defined(PART) && !defined(ELSEWHERE)
 ST_REPLACE("commanded", "first", new_first);
 ST_REPLACE("commanded", "second", new_second);
 ST_REPLACE("commanded", "outer", new_outer);
