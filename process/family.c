@@ -89,7 +89,7 @@ int st_session_settle(struct st_session *s)
 		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
 		if (c->state != ST_SITE_FREE && holds(s, c)) {
 			site[n++] = i;
-			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && c->list[0]);
+			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && st_site_list(c)[0]);
 		}
 	}
 	/* It may have been forked before its parent had breakpoints, and have no handler for them. */

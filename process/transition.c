@@ -355,21 +355,19 @@ static int remove_hooks(struct st_session *s)
 
 	if (!mine)
 		return st_session_fail(s, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < used; i++) {
+	for (uint32_t i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
-		bool found = false;
+		unsigned long hook = 0;
 
-		if (c->state == ST_SITE_FREE)
+		for (int k = 0; c->state != ST_SITE_FREE && k < ST_SITE_HOOKS_MAX; k++)
+			if (st_site_list(c)[k] - from < sizeof(*transition(s)))
+				hook = st_site_list(c)[k];
+		if (!hook)
 			continue;
-		for (int k = ST_SITE_HOOKS_MAX; k--;)
-			if (c->list[k] && c->list[k] - from < sizeof(*transition(s))) {
-				st_site_remove_hook(s, c, c->list[k]);
-				found = true;
-			}
-		if (found)
-			mine[n++] = i;
+		ret = st_site_remove_hook(s, c, hook);
+		mine[n++] = i;
 	}
-	if (n)
+	if (!ret && n)
 		ret = st_sites_settle(s, mine, n) ?: st_session_grace(s);
 	free(mine);
 	return ret;
@@ -454,7 +452,7 @@ static int begin(struct st_session *s, unsigned int patch, enum st_level level, 
 			ret = st_session_fail(s, -EBUSY, "the function %s can't be replaced now: %s", move[hooked].fn.name, why);
 		st_site_set_state(c);
 	}
-	ret = ret ?: st_sites_settle(s, x->all, x->count) ?: st_sites_returns_last(s, x->all, n) ?: hook_quiescent(s, quiescent);
+	ret = ret ?: st_sites_settle(s, x->all, x->count) ?: hook_quiescent(s, quiescent);
 	if (!ret)
 		__atomic_store_n(&t->patch, patch + 1, __ATOMIC_RELEASE);
 	return ret;
@@ -1052,11 +1050,11 @@ static int finish(struct st_session *s)
 		if (c)
 			st_site_redirect(s, c, patch_of(s, (unsigned long)t->move[i].redirect), (unsigned long)t->move[i].redirect);
 	}
-	for (uint32_t i = 0; i < moves(s); i++) {
+	for (uint32_t i = 0; !ret && i < moves(s); i++) {
 		struct st_ctl_site *c = site_of(s, &t->move[i]);
 
 		if (c)
-			st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
+			ret = st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
 	}
 	/* Not before the hooks are gone: a child that is resumed in between, because we are killed, goes on as it did. */
 	for (size_t i = 0; !ret && i < children; i++)
