@@ -119,6 +119,17 @@ static int ret_last(struct st_session *s, const uint32_t *site, size_t n)
 	return 0;
 }
 
+/* Is it worth while for the stub to look whether the only hook can do without registers? (ST_SITE_ALONE) */
+static void hint(struct st_session *s, struct st_ctl_site *c)
+{
+	uint64_t at = c->list[0] - (s->ctl->self + offsetof(struct st_ctl, probe_rec)), i = at / sizeof(struct st_ctl_probe);
+
+	if (c->list[0] && !c->list[1] && i < ST_PROBES_MAX && s->ctl->probe_rec[i].hook.flags & ST_HOOK_IS_SHORT)
+		__atomic_fetch_or(&c->site.flags, ST_SITE_ALONE, __ATOMIC_RELAXED);
+	else if (c->list[0] && c->list[1])
+		__atomic_fetch_and(&c->site.flags, ~(unsigned long)ST_SITE_ALONE, __ATOMIC_RELAXED);
+}
+
 /* NULL, or why the hook can't be added. */
 static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
 			    unsigned int flags)
@@ -126,8 +137,12 @@ static const char *add_hook(struct st_session *s, struct st_ctl_site *c, const c
 	unsigned long follow = st_session_address(s, &c->ret.hook);
 	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
 
-	if (!(flags & ST_SESSION_RETURN))
-		return list_add(c->list, hook) ? NULL : "as many probes as it can have sit on it already";
+	if (!(flags & ST_SESSION_RETURN)) {
+		if (!list_add(c->list, hook))
+			return "as many probes as it can have sit on it already";
+		hint(s, c);
+		return NULL;
+	}
 	if (c->site.flags & ST_SITE_INSIDE)
 		return "a return probe sits on a function's entry, and a place inside another function has a probe there";
 	if (name && st_return_refused(name))
@@ -149,6 +164,7 @@ static void remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned lo
 	list_remove(c->returns, hook);
 	if (!c->returns[0])
 		list_remove(c->list, st_session_address(s, &c->ret.hook));
+	hint(s, c);
 }
 
 /*
