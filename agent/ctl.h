@@ -125,6 +125,7 @@ enum st_probe_state {
 
 struct st_ctl_probe {
 	struct st_hook hook;	/* hook.func = agent's st_agent_probe, hook.data = this record's address in the target */
+	uint64_t brief;		/* agent's st_agent_count_brief, if hook.flags has ST_HOOK_IS_SHORT (engine/site.h) */
 	uint32_t state;
 	uint32_t flags;
 	uint32_t index;		/* of this record */
@@ -207,6 +208,7 @@ struct st_ctl {
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
 	uint64_t mail_func;	/* st_agent_mail */
+	uint64_t brief;		/* st_agent_count_brief, or 0 */
 	uint64_t home;		/* of a word that holds the process id, and 0 in a child (home.h); 0: not known */
 	uint64_t early;		/* its own address: the thread pointer of a program that has just been started and has none yet */
 	uint32_t pid;		/* of the process, as the tool sees it */

@@ -109,6 +109,18 @@ static int rank(const struct st_session *s, const struct st_ctl_site *c, unsigne
 	return hook - st_session_address(s, &s->ctl->transition) < sizeof(s->ctl->transition);
 }
 
+/* Is it worth while for the stub to look whether the only hook can do without registers? (ST_SITE_ALONE) */
+static void hint(struct st_session *s, struct st_ctl_site *c)
+{
+	const unsigned long *list = st_site_list(c);
+	uint64_t at = list[0] - (s->ctl->self + offsetof(struct st_ctl, probe_rec)), i = at / sizeof(struct st_ctl_probe);
+
+	if (list[0] && !list[1] && i < ST_PROBES_MAX && s->ctl->probe_rec[i].hook.flags & ST_HOOK_IS_SHORT)
+		__atomic_fetch_or(&c->site.flags, ST_SITE_ALONE, __ATOMIC_RELAXED);
+	else if (list[0] && list[1])
+		__atomic_fetch_and(&c->site.flags, ~(unsigned long)ST_SITE_ALONE, __ATOMIC_RELAXED);
+}
+
 /* The list that does not count is written, and counts. -EBUSY: a thread may be reading it still. */
 static int list_set(struct st_session *s, struct st_ctl_site *c, const unsigned long *list, int n)
 {
@@ -121,6 +133,7 @@ static int list_set(struct st_session *s, struct st_ctl_site *c, const unsigned 
 	memcpy(to, list, (size_t)n * sizeof(*list));
 	c->flip = ++s->ctl->flips;
 	__atomic_store_n(&c->site.hooks, (void *)st_session_address(s, to), __ATOMIC_RELEASE);
+	hint(s, c);
 	return 0;
 }
 

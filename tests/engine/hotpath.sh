@@ -56,7 +56,7 @@ vectors() {	# in functions that are not there to save them
 }
 
 hot() {		# of the straight way through a hit
-	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_enter|st_return_run|st_probe_hit|st_return_probe_hit)$/ && $2 ~ re'
+	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_alone|st_agent_count_brief|st_return_enter|st_return_run|st_probe_hit|st_return_probe_hit)$/ && $2 ~ re'
 }
 
 first_way() {	# from st_entry, and from st_return, to the first return
