@@ -60,7 +60,7 @@ for verb in install uninstall; do
 	err "^sidetrack: patch $verb is not there yet"
 done
 run "patch --all" 1 patch apply --all x.so
-err 'not there yet'
+err 'No such file'
 
 # No process has this number.
 nobody=4194303
