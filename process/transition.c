@@ -63,6 +63,11 @@ static struct st_ctl_site *site_of(struct st_session *s, const struct st_ctl_mov
 	return c && c->state != ST_SITE_FREE && c->addr == m->addr ? c : NULL;
 }
 
+bool st_transition_finishing(struct st_session *s)
+{
+	return transition(s)->patch && transition(s)->finishing;
+}
+
 /* ---- the agent's state ---- */
 
 static int state_address(struct st_session *s, unsigned long *at)
@@ -440,7 +445,7 @@ static int begin(struct st_session *s, unsigned int patch, enum st_level level, 
 	if (ret)
 		return ret;
 	t->level = level;
-	t->reversed = t->started = t->whole = t->turns = 0;
+	t->reversed = t->started = t->whole = t->turns = t->finishing = 0;
 	t->moves = (uint32_t)n;
 	for (; !ret && hooked < n; hooked++) {
 		struct st_ctl_site *c = &s->ctl->site[x->site[hooked]];
@@ -744,9 +749,9 @@ static int is_through(struct st_session *s, struct st_transition_state *state, b
 	struct st_ctl_transition *t = transition(s);
 	int ret = read_state(s, state);
 
-	if (!ret && (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER))
+	if (!ret && !t->finishing && (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER))
 		t->reversed = mode_of(state) == ST_MODE_SET_OTHER;
-	*through = !ret && t->started && mode_of(state) == (t->reversed ? ST_MODE_RESIDENT : ST_MODE_OTHER);
+	*through = !ret && (t->finishing || (t->started && mode_of(state) == (t->reversed ? ST_MODE_RESIDENT : ST_MODE_OTHER)));
 	return ret;
 }
 
@@ -842,6 +847,8 @@ static int reverse(struct st_session *s, struct st_transition_state *state)
 
 	if (ret)
 		return ret;
+	if (t->finishing)
+		return st_session_fail(s, -EALREADY, "the transition is over, but its end could not be completed; the next command tries again");
 	if (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER ||
 	    (mode_of(state) == ST_MODE_OTHER && !t->reversed && !t->whole && t->level == ST_LEVEL_THREAD))
 		return complement(s, state);
@@ -1044,6 +1051,7 @@ static int finish(struct st_session *s)
 	ret = ret ?: stop_children(s, &child, &children);
 	if (ret)
 		return ret;
+	__atomic_store_n(&t->finishing, 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; !t->reversed && i < moves(s); i++) {
 		struct st_ctl_site *c = site_of(s, &t->move[i]);
 
