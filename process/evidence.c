@@ -199,17 +199,6 @@ static bool look_at_registers(struct st_evidence *e, const struct st_live *live,
 	return false;
 }
 
-static bool interrupted(const struct st_piece *p, size_t i)
-{
-	size_t n = (p->hi - p->lo) / sizeof(long);
-	unsigned long word[5] = { 0 };
-
-	for (size_t k = 0; k < 5; k++)
-		if (i + k >= 2 && i + k - 2 < n)
-			word[k] = p->word[i + k - 2];
-	return st_interrupted_pc(word, p->lo + i * sizeof(long), p->lo);
-}
-
 /* A stub that a signal has interrupted says more than a word that leads to old code: no unwinding makes it clean. */
 bool st_evidence_piece(const struct st_evidence *e, const struct st_live *live, const struct st_piece *p, struct st_found *f)
 {
@@ -220,14 +209,14 @@ bool st_evidence_piece(const struct st_evidence *e, const struct st_live *live, 
 		unsigned long addr = p->word[i] & ~live->pac;
 		int old;
 
-		if (addr >= e->ours_lo && addr < e->ours_hi && st_evidence_ours(e, addr) && interrupted(p, i)) {
+		if (addr >= e->ours_lo && addr < e->ours_hi && st_evidence_ours(e, addr) && st_live_interrupted(p, i)) {
 			*f = (struct st_found){ ST_BUSY_STUB, -1, addr, p->lo + i * sizeof(long) };
 			return true;
 		}
 		if (any || addr < e->lo || addr > e->hi + 1)
 			continue;
 		old = st_old_at(e, addr, false);
-		if (old < 0 && (old = st_old_at(e, addr, true)) >= 0 && !interrupted(p, i))
+		if (old < 0 && (old = st_old_at(e, addr, true)) >= 0 && !st_live_interrupted(p, i))
 			continue;
 		if (old >= 0) {
 			*f = (struct st_found){ ST_BUSY_WORD, old, addr, p->lo + i * sizeof(long) };
