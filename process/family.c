@@ -70,6 +70,14 @@ int st_session_forget(struct st_session *s)
 	return ret;
 }
 
+/* A child that was forked before a patch came has not got it. */
+static bool has_patch(struct st_session *s, const struct st_ctl_site *c)
+{
+	uint8_t byte;
+
+	return !c->redirect || !st_mem_read(s->proc, (unsigned long)c->redirect & ~1ul, &byte, 1);
+}
+
 int st_session_settle(struct st_session *s)
 {
 	uint32_t used = st_sites_used(s), i, *site;
@@ -86,8 +94,8 @@ int st_session_settle(struct st_session *s)
 	for (i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
 
-		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
-		if (c->state != ST_SITE_FREE && holds(s, c)) {
+		/* Objects that this process has not, or not any more, are the affair of the one that has them. So are patches. */
+		if (c->state != ST_SITE_FREE && holds(s, c) && has_patch(s, c)) {
 			site[n++] = i;
 			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && st_site_list(c)[0]);
 		}
