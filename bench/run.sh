@@ -7,7 +7,7 @@
 #
 #	quick	shorter runs: to see whether something is off, not to quote
 #	--json	one JSON object a line in place of the table; --markdown: as docs/costs.md has it
-#	PART	micro probe batch rest every attach peers insns; default all
+#	PART	micro probe batch rest every attach patch peers insns; default all
 #
 # Every part writes lines of JSON to build/bench/results.jsonl; bench/table.py knows the goals and prints the table. A part
 # that can't run here says why, in the table. What is compared is measured in one run, interleaved.
@@ -21,7 +21,7 @@ OUT=$WORK/results.jsonl
 TOOL=$BUILD/sidetrack
 LIB=$BUILD/engine/libsidetrack.a
 CFLAGS="-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I$ROOT/include -I$ROOT -I$HERE"
-PARTS='micro probe batch rest every attach peers insns'
+PARTS='micro probe batch rest every attach patch peers insns'
 . "$HERE/sqlite.sh"
 
 # The CPU that is measured on: the last; the other threads of a measurement go to the first.
@@ -168,6 +168,19 @@ part_attach()
 	fi
 	package_version redis-server
 	"$HERE/attach.py" "$TOOL" "$(often 3 10)" >>"$OUT"
+}
+
+part_patch()
+{
+	if [ ! -x "$TOOL" ]; then
+		unavailable "the tool is not built ($TOOL)" patch/none_1
+		return
+	fi
+	gcc $CFLAGS "$HERE/patch.c" -lpthread -o "$WORK/patch" &&
+		gcc -shared -fPIC -O2 -nostartfiles -I"$ROOT/include" "$HERE/patch-fix.c" -o "$WORK/patch-fix.so" || return
+	for threads in 1 100; do
+		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 100)" >>"$OUT" || return
+	done
 }
 
 part_peers()

@@ -113,6 +113,15 @@ SECTIONS = [
          Row("every/nop", "hook that counts, NOP sites", "<= 5 ns", at_most("every/nop", 5)),
          Row("every/move", "hook that counts, prologues moved"),
      ]),
+    ("The longest pause of any thread while a patch of level thread is applied, in ms",
+     [("median", field("med")), ("least", field("min")), ("90 %", field("p90"))], [
+         Row("patch/none_1", "one thread, nothing done: the machine's own"),
+         Row("patch/apply_1", "- apply", "<= 1", at_most("patch/apply_1", 1)),
+         Row("patch/revert_1", "- revert"),
+         Row("patch/none_100", "100 threads, nothing done"),
+         Row("patch/apply_100", "- apply", "<= 5", at_most("patch/apply_100", 5)),
+         Row("patch/revert_100", "- revert"),
+     ]),
     ("A stock redis-server under load, from outside, in ms",
      [("median", field("med")), ("least", field("min"))], [
          Row("attach/list", "attach and list"),
