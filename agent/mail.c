@@ -65,6 +65,7 @@ void st_agent_mail(struct st_hook *h, struct st_regs *regs, unsigned long ip, un
 	} while (!__atomic_compare_exchange_n(&mail->asked, &number, number + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	__atomic_store_n(&mail->letter[number % ST_LETTERS_MAX],
 			 kind | ((uint32_t)st_syscall0(__NR_gettid) & ST_LETTER_TID), __ATOMIC_RELEASE);
+	st_syscall6(__NR_futex, (long)&mail->asked, FUTEX_WAKE, 1, 0, 0, 0);
 	if (!__atomic_load_n(&mail->deaf, __ATOMIC_ACQUIRE))
 		wait(mail, number);
 }

@@ -28,9 +28,11 @@ struct st_ctl_mail {
 	uint32_t children;		/* forked children write, too */
 	uint32_t near;			/* the process sees the tool under the same pid */
 	uint32_t deaf;			/* somebody waited in vain: nobody waits until the tool has taken this back */
-	uint32_t asked;			/* by the target */
+	uint32_t asked;			/* by the target; a futex */
 	uint32_t answered;		/* by the tool; a futex */
 	uint32_t busy;			/* 1: the tool is at work */
+	uint32_t keeps;			/* 1: it is the keeper of the process's patches */
+	uint32_t pad;
 	uint32_t letter[ST_LETTERS_MAX];	/* 0: not written yet; the tool takes it out */
 };
 

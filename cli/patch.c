@@ -22,6 +22,7 @@ const char cli_patch_help[] =
 	"sidetrack patch revert {-p PID | --all} [OPTION]... NAME...\n"
 	"sidetrack patch check [-p PID] [OPTION]... FILE\n"
 	"sidetrack patch list [-p PID]\n"
+	"sidetrack patch watch -p PID\n"
 	"sidetrack patch build --object [NAME=]FILE... FIX.so -o OUT\n"
 	"sidetrack patch sign --key FILE PATCH... | --generate FILE\n"
 	"\n"
@@ -165,6 +166,8 @@ static int change(int pid, struct cli_patching *p, char **what, int n)
 		p->n = p->next_ms = 0;
 		ret = apply ? apply_file(p, s, what[i], err) : st_patch_revert(s, what[i], &p->options, err);
 	}
+	if (apply && i)
+		cli_patch_keep(p, s);
 	st_session_close(s);
 	if (ret < 0) {
 		ret = cli_failed(ret, "patch %s: %s", p->verb, err);
@@ -199,7 +202,7 @@ static const struct cli_sub {
 	{ "sign", cli_patch_sign },
 	{ "install", NULL },
 	{ "uninstall", NULL },
-	{ "watch", NULL },
+	{ "watch", cli_patch_watch },
 };
 
 int cli_patch(int argc, char **argv)

@@ -25,9 +25,13 @@ void cli_patching_busy(const struct cli_patching *p);
 /* patch apply, revert --all: files or names, each in turn, in every process that they are for. */
 int cli_patch_all(struct cli_patching *p, char **what, int n);
 
-/* patch build, patch sign: argv[0] is the sub-command. */
+/* Parts of a process's patches wait for objects, or are in objects that may go: somebody has to watch. What can't be is said. */
+void cli_patch_keep(const struct cli_patching *p, struct st_session *s);
+
+/* patch build, sign, watch: argv[0] is the sub-command. */
 int cli_patch_build(int argc, char **argv);
 int cli_patch_sign(int argc, char **argv);
+int cli_patch_watch(int argc, char **argv);
 
 /* patch check: one file, pid 0: no process. */
 int cli_patch_check(int pid, const char *path, struct cli_patching *p);

@@ -91,6 +91,8 @@ static void apply_one(struct many *m, const struct st_patch_file *file, const st
 	m->p->n = m->p->next_ms = 0;
 	if (!ret) {
 		ret = st_patch_apply(s, file, &m->p->options, err);
+		if (ret >= 0 || ret == -EEXIST)
+			cli_patch_keep(m->p, s);
 		st_session_close(s);
 	}
 	report(m, one->pid, one->comm, ret, err);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <probe/follow.h>
+#include <process/follow.h>
 #include <probe/hist.h>
 #include <probe/target.h>
 #include "cli.h"

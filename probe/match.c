@@ -50,20 +50,6 @@ static int add_match(struct st_matches *m, const struct st_object *obj, const st
 	return fn->name ? 0 : -ENOMEM;
 }
 
-bool st_match_known(const struct st_objects *objs, const struct st_object *obj)
-{
-	size_t i;
-
-	for (i = 0; objs && i < objs->n; i++) {
-		const struct st_object *o = &objs->object[i];
-
-		if (o->lo == obj->lo && o->hi == obj->hi && o->bias == obj->bias && !strcmp(o->path, obj->path) &&
-		    o->build_id_len == obj->build_id_len && !memcmp(o->build_id, obj->build_id, obj->build_id_len))
-			return true;
-	}
-	return false;
-}
-
 /* OBJECT:0xADDR */
 static int match_address(struct st_object *obj, const struct st_spec *spec, struct st_matches *m)
 {
@@ -106,7 +92,7 @@ int st_match(struct st_objects *objs, const struct st_spec *spec, const struct s
 				    : (obj->flags & ST_OBJECT_VDSO) != 0)
 			continue;
 		m->objects++;
-		if (st_match_known(from, obj))
+		if (st_objects_known(from, obj))
 			continue;
 		if (!spec->function[0]) {
 			ret = match_address(obj, spec, m);

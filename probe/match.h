@@ -34,7 +34,4 @@ void st_match_why(struct st_objects *objs, const struct st_spec *spec, const str
 
 void st_matches_free(struct st_matches *m);
 
-/* Is this object, at its place, one of those? */
-bool st_match_known(const struct st_objects *objs, const struct st_object *obj);
-
 #endif

@@ -3,18 +3,16 @@
  * Probes in one process. The order of things is what keeps a killed tool harmless: a record has its
  * owner before it has a hook, and loses the hook before it is free.
  */
-#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <process/mailbox.h>
 #include "match.h"
 #include "target.h"
 
@@ -58,14 +56,12 @@ struct st_target {
 	bool counts_only;
 	const struct st_wants *wants;
 	bool started;
-	bool watched;			/* the dynamic loader's work is seen; else it has to be looked for */
-	bool tells;			/* of programs that it executes */
 	unsigned int lessons;
 	bool learnt;			/* what the agent has to know of the C library */
 	bool said;			/* what is still to come */
 	const char *gone;		/* half a sentence, once it is */
 	bool replaced;			/* it has executed another program */
-	struct st_ctl_mail *mail;	/* ours, or NULL */
+	struct st_mailbox box;
 	uint64_t looked;		/* for new objects, ns */
 	uint64_t asked;			/* whether children are left, ns */
 	bool orphans;			/* the answer */
@@ -91,28 +87,6 @@ static void say(char *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err, ST_ERR_MAX, fmt, ap);
 	va_end(ap);
-}
-
-uint64_t st_start_time(int pid)
-{
-	char path[32], line[1024], *p;
-	uint64_t start = 0;
-	int field;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fgets(line, sizeof(line), f)) {
-		p = strrchr(line, ')');	/* the name before it may hold anything */
-		for (field = 2; p && field < 22; field++)
-			p = strchr(p + 1, ' ');
-		if (p)
-			start = strtoull(p + 1, NULL, 10);
-	}
-	fclose(f);
-	return start;
 }
 
 void st_target_start(struct st_target *t)
@@ -162,129 +136,9 @@ static bool ours_already(struct st_ctl *ctl)
 	return false;
 }
 
-/* ---- letters ---- */
-
-static void answer(struct st_ctl_mail *mail, uint32_t number)
-{
-	__atomic_store_n(&mail->answered, number, __ATOMIC_RELEASE);
-	__atomic_store_n(&mail->deaf, 0, __ATOMIC_RELEASE);
-	syscall(SYS_futex, &mail->answered, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-}
-
-/* Letters to tools that are dead. */
-static int reap_mail(struct st_target *t)
-{
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < ST_MAILS_MAX; i++) {
-		struct st_ctl_mail *mail = &t->ctl->mail[i];
-
-		if (!mail->owner || st_start_time((int)mail->owner) == mail->owner_start)
-			continue;
-		__atomic_store_n(&mail->on, 0, __ATOMIC_RELEASE);
-		ret = st_session_unhook(t->session, &mail->objects);
-		ret = ret ? ret : st_session_unhook(t->session, &mail->exec);
-		if (ret)
-			return ret;
-		__atomic_store_n(&mail->owner, 0, __ATOMIC_RELEASE);
-	}
-	return 0;
-}
-
-static void make_hook(struct st_target *t, struct st_hook *hook)
-{
-	memset(hook, 0, sizeof(*hook));
-	hook->size = sizeof(*hook);
-	hook->func = (st_hook_fn)(uintptr_t)t->ctl->mail_func;
-	hook->data = (void *)(uintptr_t)(t->ctl->self + (uint64_t)((char *)t->mail - (char *)t->ctl));
-	hook->flags = ST_HOOK_GENERAL_REGS;
-}
-
-/* A function to put a hook of ours on. False: there is none. */
-static bool find_function(struct st_object *obj, const char *name, struct st_fn *fn)
-{
-	const struct st_func *f;
-	struct st_symbol sym;
-
-	if (st_object_symbol(obj, name, NULL, &sym) || sym.type != STT_FUNC)
-		return false;
-	f = st_object_function_at(obj, sym.addr);
-	if (!f || f->addr != sym.addr)
-		return false;
-	*fn = (struct st_fn){ .addr = f->addr, .size = f->flags & ST_FUNC_NOSIZE ? f->room : f->size, .room = f->room,
-			      .isa = f->isa, .name = name };
-	return true;
-}
-
-/*
- * Hooks that write letters, in objects that have come. That of the dynamic loader: the function that it calls for debuggers when its
- * list has changed (link.h, r_brk); musl has it, too.
- */
-static void set_hooks(struct st_target *t, const struct st_objects *known)
-{
-	static const char *const names[] = { "execve", "execveat", "fexecve" };
-	const size_t n = sizeof(names) / sizeof(names[0]);
-	struct st_fn *exec = calloc(t->objects->n * n + 1, sizeof(*exec)), loader;
-	size_t i, j, count = 0;
-
-	for (i = 0; t->mail && exec && i < t->objects->n; i++) {
-		struct st_object *obj = &t->objects->object[i];
-
-		if (obj->flags & ST_OBJECT_VDSO || st_match_known(known, obj))
-			continue;
-		if (!t->watched && t->flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) && obj->flags & (ST_OBJECT_INTERP | ST_OBJECT_EXE) &&
-		    find_function(obj, "_dl_debug_state", &loader))
-			t->watched = st_session_hook(t->session, &t->mail->objects, &loader, 1, ST_SESSION_ANY) > 0;
-		for (j = 0; t->flags & ST_TARGET_FOLLOW && j < n; j++)
-			count += find_function(obj, names[j], &exec[count]);
-	}
-	if (count)
-		t->tells |= st_session_hook(t->session, &t->mail->exec, exec, count, ST_SESSION_ANY) > 0;
-	free(exec);
-}
-
 void st_target_busy(struct st_target *t, bool busy)
 {
-	if (t->mail)
-		__atomic_store_n(&t->mail->busy, busy, __ATOMIC_RELEASE);
-}
-
-/* Do process ids mean the same to us both? */
-static bool same_namespace(int pid)
-{
-	char path[64];
-	struct stat here, there;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-	return !stat("/proc/self/ns/pid", &here) && !stat(path, &there) && here.st_ino == there.st_ino;
-}
-
-static int take_mail(struct st_target *t, char *err)
-{
-	unsigned int i;
-
-	for (i = 0; i < ST_MAILS_MAX; i++) {
-		uint32_t none = 0;
-
-		if (!__atomic_compare_exchange_n(&t->ctl->mail[i].owner, &none, (uint32_t)getpid(), false, __ATOMIC_ACQ_REL,
-						 __ATOMIC_RELAXED))
-			continue;
-		t->mail = &t->ctl->mail[i];
-		t->mail->owner_start = st_start_time(getpid());
-		t->mail->near = same_namespace(t->pid);
-		make_hook(t, &t->mail->objects);
-		make_hook(t, &t->mail->exec);
-		t->mail->children = t->flags & ST_TARGET_FOLLOW ? 1 : 0;
-		t->mail->deaf = t->mail->busy = 0;
-		t->mail->asked = t->mail->answered = 0;
-		memset(t->mail->letter, 0, sizeof(t->mail->letter));
-		__atomic_store_n(&t->mail->on, 1, __ATOMIC_RELEASE);
-		set_hooks(t, NULL);
-		return 0;
-	}
-	say(err, "%d other sidetracks wait for objects of process %d, which is all it can have", ST_MAILS_MAX, t->pid);
-	return -ENOSPC;
+	st_mailbox_busy(&t->box, busy);
 }
 
 int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, struct st_target **target, char err[ST_ERR_MAX])
@@ -314,7 +168,7 @@ int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, st
 		st_proc_early(t->proc, (unsigned long)t->ctl->early);
 	ret = st_session_forget(t->session);
 	if (ret >= 0)
-		ret = reap_mail(t);
+		ret = st_mailbox_reap(t->session);
 	if (ret >= 0)
 		ret = st_session_reap(t->session);
 	if (ret < 0) {
@@ -342,7 +196,9 @@ int st_target_open(int pid, unsigned int flags, const struct st_wants *wants, st
 	if (!counts_only)
 		st_ring_begin(&t->ring, &t->ctl->ring);
 	if (flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW | ST_TARGET_RETURNS))
-		ret = take_mail(t, err);
+		ret = st_mailbox_take(&t->box, t->session, t->objects,
+				      (flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) ? ST_MAILBOX_OBJECTS : 0) |
+				      (flags & ST_TARGET_FOLLOW ? ST_MAILBOX_PROGRAMS : 0), err);
 	/* Most processes have their unwinder from the beginning, or never. */
 	if (ret == -ENOSPC && !(flags & (ST_TARGET_WAIT | ST_TARGET_FOLLOW)))
 		ret = 0;
@@ -803,22 +659,19 @@ bool st_target_replaced(const struct st_target *t)
 
 enum st_letter st_target_letter(struct st_target *t, int *tid)
 {
-	struct st_ctl_mail *mail = t->mail;
-	uint32_t number, letter;
+	uint32_t letter;
 
-	if (!mail || mail->answered == __atomic_load_n(&mail->asked, __ATOMIC_ACQUIRE)) {
+	if (!st_mailbox_full(&t->box)) {
 		uint64_t ns = st_monotonic_ns();
 
 		/* Where nobody tells, we look ourselves. */
-		if (t->flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) && !t->watched && ns - t->looked > 50000000) {
+		if (t->flags & (ST_TARGET_WAIT | ST_TARGET_RETURNS) && !t->box.watched && ns - t->looked > 50000000) {
 			t->looked = ns;
 			return ST_LETTER_LOOK;
 		}
 		return ST_LETTER_NONE;
 	}
-	number = mail->answered % ST_LETTERS_MAX;
-	letter = __atomic_exchange_n(&mail->letter[number], 0, __ATOMIC_ACQ_REL);
-	/* It has its number, and will be there in a moment. */
+	letter = st_mailbox_read(&t->box);
 	if (!letter)
 		return ST_LETTER_NONE;
 	if ((letter & ~ST_LETTER_TID) != ST_LETTER_EXEC)
@@ -829,8 +682,7 @@ enum st_letter st_target_letter(struct st_target *t, int *tid)
 
 void st_target_answer(struct st_target *t)
 {
-	if (t->mail && t->mail->answered != __atomic_load_n(&t->mail->asked, __ATOMIC_ACQUIRE))
-		answer(t->mail, t->mail->answered + 1);
+	st_mailbox_answer(&t->box);
 }
 
 void st_target_expect(struct st_target *t, void (*tell)(void *ctx, const char *sentence), void *ctx)
@@ -841,7 +693,7 @@ void st_target_expect(struct st_target *t, void (*tell)(void *ctx, const char *s
 	if (!t->learnt || t->said || !(t->flags & ST_TARGET_WAIT))
 		return;
 	t->said = true;
-	if (t->flags & ST_TARGET_FOLLOW && !t->tells) {
+	if (t->flags & ST_TARGET_FOLLOW && !t->box.tells) {
 		say(err, "programs that process %d (%s) executes will not be followed: it has no execve() by that name", t->pid,
 		    st_proc_comm(t->proc));
 		tell(ctx, err);
@@ -872,7 +724,7 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 		return;
 	}
 	for (i = 0; i < now->n; i++)
-		fresh += !st_match_known(before, &now->object[i]);
+		fresh += !st_objects_known(before, &now->object[i]);
 	if (!fresh && now->n == before->n && t->learnt) {
 		st_objects_free(now);
 		return;
@@ -882,7 +734,7 @@ void st_target_look(struct st_target *t, void (*tell)(void *ctx, const char *sen
 	/* A static program tells nobody when it has begun: it is looked at a few times. */
 	if (!t->learnt && !st_objects_starting(now))
 		t->learnt = (!st_session_learn(t->session) && t->ctl->tid_offset) || ++t->lessons == LESSONS;
-	set_hooks(t, before);
+	st_mailbox_hooks(&t->box, now, before);
 	if (t->flags & ST_TARGET_RETURNS && fresh && st_session_returns(t->session) < 0 && !st_target_gone(t))
 		tell(ctx, st_session_error(t->session));
 	for (k = 0; k < t->nprobes && t->flags & ST_TARGET_WAIT; k++) {
@@ -982,10 +834,7 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 		s = child;
 		gone = false;
 	}
-	if (t->mail) {
-		__atomic_store_n(&t->mail->on, 0, __ATOMIC_RELEASE);
-		answer(t->mail, __atomic_load_n(&t->mail->asked, __ATOMIC_ACQUIRE));
-	}
+	st_mailbox_off(&t->box);
 	for (i = t->nprobes; i-- > 0;) {
 		struct probe *p = &t->probes[i];
 		struct st_ctl_probe *rec = &t->ctl->probe_rec[p->index];
@@ -1006,16 +855,16 @@ int st_target_close(struct st_target *t, char err[ST_ERR_MAX])
 		free(p->places);
 		free(p->spec);
 	}
-	if (t->mail) {
-		int r = gone ? 0 : take_off(t, s, &t->mail->objects);
+	if (t->box.mail) {
+		int r = gone ? 0 : take_off(t, s, &t->box.mail->objects);
 
-		r = r || gone ? r : take_off(t, s, &t->mail->exec);
+		r = r || gone ? r : take_off(t, s, &t->box.mail->exec);
 		if (r < 0 && !ret) {
 			say(err, "hooks could not be removed: %s; 'sidetrack detach -p %d' may", st_session_error(s), t->pid);
 			ret = r;
 		}
 		if (!r)
-			__atomic_store_n(&t->mail->owner, 0, __ATOMIC_RELEASE);
+			__atomic_store_n(&t->box.mail->owner, 0, __ATOMIC_RELEASE);
 	}
 	if (follow)
 		settle_children(t);

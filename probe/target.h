@@ -113,10 +113,4 @@ bool st_target_replaced(const struct st_target *target);
  */
 int st_target_close(struct st_target *target, char err[ST_ERR_MAX]);
 
-/*
- * Start time of a process (field 22 of /proc/PID/stat), 0 if there is none: with the pid it names a
- * process for good.
- */
-uint64_t st_start_time(int pid);
-
 #endif

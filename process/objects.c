@@ -451,6 +451,20 @@ int st_objects_file(const char *path, struct st_objects **out, char *err)
 	return 0;
 }
 
+bool st_objects_known(const struct st_objects *objs, const struct st_object *obj)
+{
+	size_t i;
+
+	for (i = 0; objs && i < objs->n; i++) {
+		const struct st_object *o = &objs->object[i];
+
+		if (o->lo == obj->lo && o->hi == obj->hi && o->bias == obj->bias && !strcmp(o->path, obj->path) &&
+		    o->build_id_len == obj->build_id_len && !memcmp(o->build_id, obj->build_id, obj->build_id_len))
+			return true;
+	}
+	return false;
+}
+
 void st_objects_free(struct st_objects *objs)
 {
 	if (!objs)

@@ -142,6 +142,13 @@ int st_stat_read(pid_t pid, pid_t tid, struct st_stat *stat)
 	return ret;
 }
 
+uint64_t st_start_time(pid_t pid)
+{
+	struct st_stat stat;
+
+	return st_stat_read(pid, pid, &stat) ? 0 : stat.start;
+}
+
 pid_t *st_tasks(pid_t pid, size_t *n)
 {
 	char path[ST_PROC_PATH];

@@ -62,6 +62,9 @@ pid_t st_proc_pid(const struct st_proc *proc);
 /* What /proc/PID/comm said when the process was opened. */
 const char *st_proc_comm(const struct st_proc *proc);
 
+/* Start time of a process as /proc has it, 0 if there is none: with the pid it names a process for good. */
+uint64_t st_start_time(pid_t pid);
+
 /* Is it still there, the same process running the same program (no exec in between)? */
 bool st_proc_alive(const struct st_proc *proc);
 
@@ -298,6 +301,9 @@ int st_objects_read(struct st_proc *proc, struct st_objects **objs, char *err);
 int st_objects_file(const char *path, struct st_objects **objs, char *err);
 
 void st_objects_free(struct st_objects *objs);
+
+/* Is this object, at its place, one of those? NULL: of none. */
+bool st_objects_known(const struct st_objects *objs, const struct st_object *obj);
 
 /* Is the dynamic loader at work on its list? Has it not begun, in a program that has just been executed? */
 bool st_objects_loading(struct st_objects *objs);

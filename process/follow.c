@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
-#include <probe/ring.h>
-#include "follow.h"
+#include <process/follow.h>
+#include <process/internal.h>
 
 #define WAIT_NS 1000000000ull
 #define END_TRIES 500		/* to let somebody go, 1 ms apart */
@@ -18,7 +18,7 @@ int st_follow_add(struct st_follow *f, int tid)
 	/* execvp() tries one folder after the other. */
 	for (i = 0; i < f->n; i++)
 		if (f->one[i].hold.tid == tid && !f->one[i].hold.dropped) {
-			f->one[i].until = st_monotonic_ns() + WAIT_NS;
+			f->one[i].until = st_now_ns() + WAIT_NS;
 			return 0;
 		}
 	one = realloc(f->one, (f->n + 1) * sizeof(*one));
@@ -28,7 +28,7 @@ int st_follow_add(struct st_follow *f, int tid)
 	ret = st_hold_begin(&one[f->n].hold, tid);
 	if (ret)
 		return ret;
-	one[f->n++].until = st_monotonic_ns() + WAIT_NS;
+	one[f->n++].until = st_now_ns() + WAIT_NS;
 	return 0;
 }
 
@@ -39,7 +39,7 @@ static void forget(struct st_follow *f, size_t i)
 
 bool st_follow_next(struct st_follow *f, struct st_hold *hold)
 {
-	uint64_t now = f->n ? st_monotonic_ns() : 0;
+	uint64_t now = f->n ? st_now_ns() : 0;
 	size_t i;
 
 	for (i = 0; i < f->n; i++) {

@@ -2,8 +2,8 @@
 /*
  * Threads that are about to execute a program, each traced from its letter (agent/mail.h) to the moment when the program is there.
  */
-#ifndef ST_PROBE_FOLLOW_H
-#define ST_PROBE_FOLLOW_H
+#ifndef ST_PROCESS_FOLLOW_H
+#define ST_PROCESS_FOLLOW_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* sidetrack patch watch: patches for what comes later. Mostly runs where nobody sees its stderr, so it writes to syslog, too. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <syslog.h>
+#include <unistd.h>
+#include <patch/later.h>
+#include "cli.h"
+#include "patch.h"
+
+void cli_patch_keep(const struct cli_patching *p, struct st_session *s)
+{
+	char err[ST_ERR_MAX];
+
+	if (st_later_start(s, err) < 0)
+		cli_say("patch %s: %s", p->verb, err);
+}
+
+static bool stop(void *ctx)
+{
+	(void)ctx;
+	return cli_signal_pending() != 0;
+}
+
+static void say(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	cli_say("patch watch: %s", sentence);
+	syslog(LOG_WARNING, "%s", sentence);
+}
+
+/* Who has started us waits for this line. */
+static void ready(void *ctx)
+{
+	int null, at_end;
+
+	printf("watching process %d\n", *(int *)ctx);
+	cli_flush(&at_end);
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null >= 0 && !isatty(STDOUT_FILENO))
+		dup2(null, STDOUT_FILENO);
+	if (null >= 0)
+		close(null);
+}
+
+static int watch_process(int pid)
+{
+	struct st_later_options o = { .size = sizeof(o), .ready = ready, .stop = stop, .say = say, .ctx = &pid };
+	char err[ST_ERR_MAX] = "";
+	int ret;
+
+	cli_hold_signals();
+	prctl(PR_SET_NAME, "sidetrack");	/* started through a link in /proc it has another name */
+	openlog("sidetrack", LOG_PID, LOG_DAEMON);
+	ret = st_later_keep(pid, &o, err);
+	return ret ? cli_failed(ret, "patch watch: %s", err) : CLI_DONE;
+}
+
+int cli_patch_watch(int argc, char **argv)
+{
+	static const struct option options[] = { CLI_OPTIONS_ALL, { 0 } };
+	int pid = 0, c;
+
+	cli_options_begin();
+	while ((c = getopt_long(argc, argv, "p:", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			pid = cli_pid(optarg);
+			if (!pid)
+				return CLI_USAGE;
+			break;
+		case CLI_OPT_JSON:
+			cli_json = true;
+			break;
+		case CLI_OPT_HELP:
+			return cli_show_help();
+		default:
+			return cli_bad_option(argc, argv);
+		}
+	}
+	if (optind != argc)
+		return cli_usage("patch watch: what is '%s'?", argv[optind]);
+	if (!pid)
+		return cli_usage("patch watch: which process? (-p PID)");
+	return watch_process(pid);
+}
