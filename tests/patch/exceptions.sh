@@ -141,7 +141,7 @@ finish end 0 ok
 
 # ---- many times, while threads throw
 rounds=6
-[ "${SIDETRACK_VM:-}" = 1 ] && rounds=5
+[ "${SIDETRACK_VM:-}" = 1 ] && rounds=3
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=200
 start "$PROGRAM" 2
 i=0
