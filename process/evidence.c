@@ -417,7 +417,8 @@ int st_evidence_check(struct st_evidence *e, struct st_thread *t, struct st_busy
 	if (busy ? f.how == ST_BUSY_WORD || f.how == ST_BUSY_PENDING : live.cut) {
 		const struct st_copy *copy = st_copy_take(e, &live);
 
-		if (copy && copy->verdict == ST_COPY_CLEAN && (!live.foreign || !look_elsewhere(e, &live, copy->bottom, &f))) {
+		if (copy && copy->verdict == ST_COPY_CLEAN && (!live.foreign || !look_elsewhere(e, &live, copy->bottom, &f)) &&
+		    (!copy->scanned || !look_at_pending(e, &live, &f))) {
 			st_live_free(&live);
 			return 0;
 		}

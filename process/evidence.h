@@ -7,7 +7,7 @@
  * word does: the stack is unwound to a known bottom, on a copy (regs and live stack), while the thread runs on; no frame lies in the
  * code, and the next time the thread is stopped it stands exactly as it did: clean, the word was stale. What is not known is busy.
  * A bottom is a frame whose description (.eh_frame, .debug_frame) says that it has no caller, or the beginning of a program or thread by
- * its name; there are no guesses from frame pointers.
+ * its name; there are no guesses from frame pointers. Or the unwinding ends at a frame above which no word leads to the code.
  *
  * A thread that stands in the agent's code or in a stub is busy whatever its stack says: it may have decided already.
  */
