@@ -115,7 +115,8 @@ static void hint(struct st_session *s, struct st_ctl_site *c)
 	const unsigned long *list = st_site_list(c);
 	uint64_t at = list[0] - (s->ctl->self + offsetof(struct st_ctl, probe_rec)), i = at / sizeof(struct st_ctl_probe);
 
-	if (list[0] && !list[1] && i < ST_PROBES_MAX && s->ctl->probe_rec[i].hook.flags & ST_HOOK_IS_SHORT)
+	if (list[0] && !list[1] && i < ST_PROBES_MAX && !(c->site.flags & ST_SITE_INSIDE) &&
+	    s->ctl->probe_rec[i].hook.flags & ST_HOOK_IS_SHORT)
 		__atomic_fetch_or(&c->site.flags, ST_SITE_ALONE, __ATOMIC_RELAXED);
 	else if (list[0] && list[1])
 		__atomic_fetch_and(&c->site.flags, ~(unsigned long)ST_SITE_ALONE, __ATOMIC_RELAXED);

@@ -512,7 +512,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(test, "busy"))
 		swap(program, busy, ST_LEVEL_THREAD, 1, test);
 	else if (!strcmp(test, "process"))
-		swap(program, all, ST_LEVEL_PROCESS, 2, test);
+		swap(program, one, ST_LEVEL_PROCESS, 2, test);
 	else if (!strcmp(test, "fork"))
 		swap(program, forks, ST_LEVEL_THREAD, getenv("TURNS") ? 1 : 0, test);
 	else if (!strcmp(test, "killed"))
