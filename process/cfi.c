@@ -279,6 +279,12 @@ static void set_rule(struct program *p, uint64_t reg, struct rule rule)
 		p->now.reg[reg] = rule;
 }
 
+/* In units of the CIE's; a damaged one may overflow. */
+static int64_t scaled(const struct st_frame *f, uint64_t n)
+{
+	return (int64_t)(n * (uint64_t)f->data_align);
+}
+
 static struct rule take_expression(struct st_cursor *c, int how)
 {
 	struct rule rule = { .how = how, .len = st_take_leb(c), .offset = c->at - c->base };
@@ -298,7 +304,7 @@ static bool one(struct program *p, struct st_cursor *c, uint8_t op)
 	uint64_t reg;
 
 	if (op >> 6 == 2) {
-		set_rule(p, op & 0x3f, (struct rule){ OFFSET, (int64_t)st_take_leb(c) * f->data_align, 0 });
+		set_rule(p, op & 0x3f, (struct rule){ OFFSET, scaled(f, st_take_leb(c)), 0 });
 		return true;
 	}
 	if (op >> 6 == 3) {
@@ -311,7 +317,7 @@ static bool one(struct program *p, struct st_cursor *c, uint8_t op)
 		return true;
 	case 0x05:	/* offset_extended */
 		reg = st_take_leb(c);
-		set_rule(p, reg, (struct rule){ OFFSET, (int64_t)st_take_leb(c) * f->data_align, 0 });
+		set_rule(p, reg, (struct rule){ OFFSET, scaled(f, st_take_leb(c)), 0 });
 		return true;
 	case 0x06:	/* restore_extended */
 		reg = st_take_leb(c);
@@ -357,22 +363,22 @@ static bool one(struct program *p, struct st_cursor *c, uint8_t op)
 		return true;
 	case 0x11:	/* offset_extended_sf */
 		reg = st_take_leb(c);
-		set_rule(p, reg, (struct rule){ OFFSET, (int64_t)((uint64_t)st_take_sleb(c) * (uint64_t)f->data_align), 0 });
+		set_rule(p, reg, (struct rule){ OFFSET, scaled(f, (uint64_t)st_take_sleb(c)), 0 });
 		return true;
 	case 0x12:	/* def_cfa_sf */
 		now->base = st_take_leb(c);
-		now->cfa = (struct rule){ VALUE, (int64_t)((uint64_t)st_take_sleb(c) * (uint64_t)f->data_align), 0 };
+		now->cfa = (struct rule){ VALUE, scaled(f, (uint64_t)st_take_sleb(c)), 0 };
 		return true;
 	case 0x13:	/* def_cfa_offset_sf */
-		now->cfa.offset = (int64_t)((uint64_t)st_take_sleb(c) * (uint64_t)f->data_align);
+		now->cfa.offset = scaled(f, (uint64_t)st_take_sleb(c));
 		return now->cfa.how == VALUE;
 	case 0x14:	/* val_offset */
 		reg = st_take_leb(c);
-		set_rule(p, reg, (struct rule){ VALUE, (int64_t)st_take_leb(c) * f->data_align, 0 });
+		set_rule(p, reg, (struct rule){ VALUE, scaled(f, st_take_leb(c)), 0 });
 		return true;
 	case 0x15:	/* val_offset_sf */
 		reg = st_take_leb(c);
-		set_rule(p, reg, (struct rule){ VALUE, (int64_t)((uint64_t)st_take_sleb(c) * (uint64_t)f->data_align), 0 });
+		set_rule(p, reg, (struct rule){ VALUE, scaled(f, (uint64_t)st_take_sleb(c)), 0 });
 		return true;
 	case 0x16:	/* val_expression */
 		reg = st_take_leb(c);

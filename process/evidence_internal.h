@@ -30,7 +30,8 @@ struct st_copy {
 	unsigned int frame;	/* ST_COPY_BUSY: which frame is where */
 	size_t old;
 	unsigned long addr;
-	unsigned long bottom;	/* ST_COPY_CLEAN: where its stack ends */
+	unsigned long bottom;	/* ST_COPY_CLEAN: where its stack ends, or what was unwound of it */
+	bool scanned;		/* ... by its words from there on: no pending return may lead there */
 	char why[120];		/* ST_COPY_UNKNOWN */
 };
 
@@ -63,6 +64,9 @@ struct st_evidence {
 
 /* Which of the old code does @addr, found as @word, lead to? @strict: also what is an instruction's own address. -1: none. */
 int st_old_at(const struct st_evidence *e, unsigned long addr, bool strict);
+
+/* Do the 8 bytes before @end end with a call? Not told from data that looks like one. */
+bool st_ends_with_call(const uint8_t *end);
 
 /* pending.c: reads the lists into e->due. 0 or a negative errno. */
 int st_due_read(struct st_evidence *e);

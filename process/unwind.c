@@ -226,9 +226,8 @@ static struct module *find_module(struct st_evidence *e, unsigned long pc)
 
 /* ---- registers ---- */
 
-static void take_registers(const struct st_live *live, struct st_cfi_regs *regs)
+static void take_registers(const struct st_regs *v, struct st_cfi_regs *regs)
 {
-	const struct st_regs *v = &live->view;
 #if defined(__x86_64__)
 	*regs = (struct st_cfi_regs){ v->ip, { v->ax, v->dx, v->cx, v->bx, v->si, v->di, v->bp, v->sp, v->r8, v->r9, v->r10, v->r11,
 					      v->r12, v->r13, v->r14, v->r15, v->ip }, 0 };
@@ -317,13 +316,22 @@ static bool take_interrupted(const struct st_live *live, enum trampoline kind, s
 	return true;
 }
 
-/* Does a thread that goes on at @pc wait in a system call, or make one at once? */
-static bool at_system_call(struct st_proc *proc, const struct st_live *live)
+/* Without Thumb bit. */
+static unsigned long place(unsigned long pc)
 {
-	unsigned long raw = st_regs_pc(&live->raw);
+#if defined(__arm__)
+	return pc & ~1ul;
+#else
+	return pc;
+#endif
+}
+
+/* Does who goes on at @pc (ARM: with Thumb bit) come from a system call, or make one at once? */
+static bool at_system_call(struct st_proc *proc, unsigned long pc)
+{
 	uint8_t code[8] = { 0 };
 
-	if (st_mem_read(proc, raw - 4, code, sizeof(code)))
+	if (st_mem_read(proc, place(pc) - 4, code, sizeof(code)))
 		return false;
 #if defined(__x86_64__)
 	return code[2] == 0x0f && code[3] == 0x05;
@@ -332,7 +340,7 @@ static bool at_system_call(struct st_proc *proc, const struct st_live *live)
 
 	return !memcmp(code, svc, 4) || !memcmp(code + 4, svc, 4);
 #else
-	if (live->raw.cpsr & ST_CPSR_T)
+	if (pc & 1)
 		return (!code[2] && code[3] == 0xdf) || (!code[4] && code[5] == 0xdf);
 	return (!code[0] && !code[1] && !code[2] && (code[3] & 0x0f) == 0x0f) || (!code[4] && !code[5] && !code[6] && (code[7] & 0x0f) == 0x0f);
 #endif
@@ -380,6 +388,8 @@ struct walk {
 	unsigned long pc;	/* of regs, as an address */
 	bool called;		/* it is behind a call; else it was interrupted there, or stands there */
 	unsigned long cfa, ra_at;
+	unsigned int left;	/* bits: pieces of the stack that the frames have left */
+	bool rest;		/* what is above may still be clean */
 };
 
 static bool read_word(void *ctx, unsigned long addr, unsigned long *word)
@@ -433,14 +443,32 @@ static bool read_table(void *ctx, unsigned long addr, void *buf, size_t len)
 	return !st_mem_read(w->e->s->proc, addr, buf, len);
 }
 
+/* The place behind a call? The tables say nothing about the first and last instructions: what they lead to must be likely, too. */
+static bool is_behind_call(struct walk *w)
+{
+	unsigned long pc = place(w->regs.pc);
+	uint8_t code[8];
+
+	return st_evidence_ours(w->e, pc) || trampoline_at(w->e->s->proc, w->regs.pc) != NONE ||
+	       (!st_mem_read(w->e->s->proc, pc - sizeof(code), code, sizeof(code)) && st_ends_with_call(code + sizeof(code)));
+}
+
+/*
+ * Who was not called, but stands or was interrupted there, must do so at a system call; and may have nothing of its frame yet, in a path
+ * that needs none: then its caller is where lr says.
+ */
 static enum st_cfi_result step_exidx(struct walk *w, struct module *m)
 {
+	enum st_cfi_result ret;
 	unsigned long entry;
 	uint32_t word;
 
+	if (!w->called && (!at_system_call(w->e->s->proc, w->regs.pc) || st_old_at(w->e, w->regs.r[14], false) >= 0))
+		return ST_CFI_UNKNOWN;
 	if (!st_exidx_find(m->index, m->pairs, m->index_at, w->pc - w->called, &entry, &word))
 		return ST_CFI_UNKNOWN;
-	return st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	ret = st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	return ret == ST_CFI_CALLER && !is_behind_call(w) ? ST_CFI_UNKNOWN : ret;
 }
 #endif
 
@@ -460,14 +488,63 @@ static enum st_cfi_result step(struct walk *w, struct module *m)
 	else
 		ret = step_exidx(w, m);
 #endif
-	if (ret != ST_CFI_CALLER)
+	if (ret == ST_CFI_BOTTOM)
 		return ret;
 	/* Who has called has put its own return address away; and a caller's frame is higher up. */
-	if (!f || !f->signal)
+	if (ret == ST_CFI_CALLER && (!f || !f->signal))
 		if ((w->called && !w->ra_at) || w->cfa < before.r[ST_CFI_SP] || (w->called && w->cfa == before.r[ST_CFI_SP]))
-			return ST_CFI_UNKNOWN;
+			ret = ST_CFI_UNKNOWN;
+	if (ret != ST_CFI_CALLER) {
+		w->regs = before;
+		return ret;
+	}
 	w->called = !f || !f->signal;
 	return ret;
+}
+
+/* From a signal frame to what was interrupted, maybe on another stack. */
+static void note_left(struct walk *w, unsigned long before)
+{
+	unsigned long now = w->regs.r[ST_CFI_SP];
+
+	for (size_t i = 0; i < w->copy->live.n; i++) {
+		const struct st_piece *p = &w->copy->live.piece[i];
+
+		if (before >= p->lo && before <= p->hi && (now < p->lo || now > p->hi))
+			w->left |= 1u << i;
+	}
+}
+
+/*
+ * Where unwinding ends before the bottom: what has been unwound is known, and above it no word leads to old code, nor does a register that
+ * the frame may still hold. Pieces of stack that the frames have left are known, too.
+ */
+static bool rest_is_clean(struct walk *w)
+{
+	const struct st_live *live = &w->copy->live;
+	unsigned long sp = w->regs.r[ST_CFI_SP] & -sizeof(long);
+	struct st_found f;
+	bool on_one = false;
+
+	if (live->cut)
+		return false;
+	for (size_t i = 0; i < ST_CFI_REGS; i++)
+		if (st_old_at(w->e, w->regs.r[i] & ~live->pac, false) >= 0)
+			return false;
+	for (size_t i = 0; i < live->n; i++) {
+		struct st_piece p = live->piece[i];
+		bool here = sp >= p.lo && sp <= p.hi;
+
+		if (w->left >> i & 1 && !here)
+			continue;
+		on_one |= here;
+		p.word += here ? (sp - p.lo) / sizeof(long) : 0;
+		p.lo = here ? sp : p.lo;
+		if (st_evidence_piece(w->e, live, &p, &f))
+			return false;
+	}
+	w->copy->scanned = on_one;
+	return on_one;
 }
 
 /* Is this frame in old code? */
@@ -494,13 +571,11 @@ static void walk(struct walk *w)
 	struct st_proc *proc = w->e->s->proc;
 
 	for (unsigned int frame = 0, steps = 0; steps < FRAMES_MAX; steps++) {
+		unsigned long sp = w->regs.r[ST_CFI_SP];
 		enum trampoline kind;
 		struct module *m;
 
-		w->pc = w->regs.pc & ~w->copy->live.pac;
-#if defined(__arm__)
-		w->pc &= ~1ul;
-#endif
+		w->pc = place(w->regs.pc & ~w->copy->live.pac);
 		if (st_evidence_ours(w->e, w->pc)) {
 			if (!follow_due(w)) {
 				give_up(w, "frame %u is in code of sidetrack's", frame);
@@ -516,12 +591,14 @@ static void walk(struct walk *w)
 				give_up(w, "the signal frame behind frame %u can't be read", frame);
 				return;
 			}
+			note_left(w, sp);
 			w->called = false;
 			frame++;
 			continue;
 		}
 		m = find_module(w->e, w->pc - w->called);
 		if (!m) {
+			w->rest = true;
 			give_up(w, "frame %u is in code that belongs to no object (%#lx)", frame, w->pc);
 			return;
 		}
@@ -534,6 +611,7 @@ static void walk(struct walk *w)
 			w->copy->verdict = ST_COPY_CLEAN;
 			return;
 		case ST_CFI_UNKNOWN:
+			w->rest = true;
 			give_up(w, "no usable description of frame %u, in %s+%#lx", frame, m->obj ? m->obj->name : "a patch", w->pc - m->bias);
 			return;
 		case ST_CFI_CALLER:
@@ -546,16 +624,20 @@ static void walk(struct walk *w)
 void st_unwind_copy(struct st_evidence *e, struct st_copy *copy)
 {
 	struct walk w = { .e = e, .copy = copy };
+	struct st_cfi_regs raw;
 
 	if (!e->unwind)
 		e->unwind = begin(e);
-	take_registers(&copy->live, &w.regs);
+	take_registers(&copy->live.raw, &raw);
+	take_registers(&copy->live.view, &w.regs);
 	if (!e->unwind)
 		give_up(&w, "the objects of the process can't be read");
-	else if (!at_system_call(e->s->proc, &copy->live))
+	else if (!at_system_call(e->s->proc, raw.pc))
 		give_up(&w, "it does not wait in a system call");
 	else
 		walk(&w);
+	if (copy->verdict == ST_COPY_UNKNOWN && w.rest && rest_is_clean(&w))
+		copy->verdict = ST_COPY_CLEAN;
 	if (copy->verdict == ST_COPY_CLEAN)
 		copy->bottom = w.regs.r[ST_CFI_SP];
 }

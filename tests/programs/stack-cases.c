@@ -55,6 +55,13 @@ KEEP void nothing(void)
 	__asm__ volatile("" : : : "memory");
 }
 
+/* Has its return address on the stack, everywhere. */
+KEEP void calls_nothing(void)
+{
+	nothing();
+	nothing();
+}
+
 /* ---- a leaf that only its register leads back from */
 
 #if defined(__aarch64__)
@@ -138,13 +145,17 @@ KEEP void yield(void)
 
 KEEP void old(void)
 {
-	if (!strcmp(how, "pc")) {
+	static int calls;
+
+	if (!strcmp(how, "stale-again") && calls++)
+		inner(3);
+	else if (!strcmp(how, "pc")) {
 		if (write(1, "ready\n", 6) != 6)
 			_exit(1);
 		while (!leave)
 			sink++;
 	} else if (!strncmp(how, "stale", 5) || !strcmp(how, "bottom") || !strcmp(how, "large") || strstr(how, "clean")) {
-		nothing();
+		calls_nothing();
 	} else if (strstr(how, "handler")) {
 		send_signal();
 	} else if (strstr(how, "coroutine")) {
@@ -292,6 +303,8 @@ static void bottom_case(void)
 {
 	char *stack = alt_stack(65536);
 
+	/* Above the frames: a word that leads to old(). */
+	((unsigned long *)(stack + 65536))[-2] = ((unsigned long)old & ~1ul) + 16;
 	BEGIN(stack + 65536 - 64, on_it);
 }
 
@@ -332,6 +345,8 @@ int main(int argc, char **argv)
 			over();
 		else if (strstr(how, "clean"))
 			send_signal();
+		if (!strcmp(how, "stale-again"))
+			run();
 	}
 	__asm__ volatile("" : : "r"(inside) : "memory");
 	wait_here("out\n");
