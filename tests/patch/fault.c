@@ -157,8 +157,8 @@ int main(int argc, char **argv)
 			kill(victim, SIGKILL);
 			break;
 		case FAIL:
-			/* Only as the kernel may: its end can't fail, to wait is at most interrupted, and what is traced is there. */
-			if (number(pid) == SYS_exit_group || number(pid) == SYS_exit || number(pid) == SYS_ptrace)
+			/* Only as the kernel may: its end can't fail, to wait is at most interrupted, and what is traced is there. brk() says an address. */
+			if (number(pid) == SYS_exit_group || number(pid) == SYS_exit || number(pid) == SYS_ptrace || number(pid) == SYS_brk)
 				break;
 			if (number(pid) == SYS_wait4 || number(pid) == SYS_waitid)
 				error = EINTR;
