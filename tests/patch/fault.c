@@ -10,6 +10,7 @@
  * Exit status: the command's; 128 + its signal; 125: N was never reached.
  */
 #include <elf.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,9 +157,11 @@ int main(int argc, char **argv)
 			kill(victim, SIGKILL);
 			break;
 		case FAIL:
-			/* Its end can't fail. */
-			if (number(pid) == SYS_exit_group || number(pid) == SYS_exit)
+			/* Only as the kernel may: its end can't fail, to wait is at most interrupted, and what is traced is there. brk() says an address. */
+			if (number(pid) == SYS_exit_group || number(pid) == SYS_exit || number(pid) == SYS_ptrace || number(pid) == SYS_brk)
 				break;
+			if (number(pid) == SYS_wait4 || number(pid) == SYS_waitid)
+				error = EINTR;
 			set_number(pid, -1);
 			failing = true;
 		}
