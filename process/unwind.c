@@ -459,15 +459,17 @@ static bool is_behind_call(struct walk *w)
  */
 static enum st_cfi_result step_exidx(struct walk *w, struct module *m)
 {
+	unsigned long entry, lr = w->regs.r[14];
 	enum st_cfi_result ret;
-	unsigned long entry;
 	uint32_t word;
 
-	if (!w->called && (!at_system_call(w->e->s->proc, w->regs.pc) || st_old_at(w->e, w->regs.r[14], false) >= 0))
+	if (!w->called && !at_system_call(w->e->s->proc, w->regs.pc))
 		return ST_CFI_UNKNOWN;
 	if (!st_exidx_find(m->index, m->pairs, m->index_at, w->pc - w->called, &entry, &word))
 		return ST_CFI_UNKNOWN;
 	ret = st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	if (ret == ST_CFI_CALLER && !w->called && w->ra_at && st_old_at(w->e, lr, false) >= 0)
+		return ST_CFI_UNKNOWN;
 	return ret == ST_CFI_CALLER && !is_behind_call(w) ? ST_CFI_UNKNOWN : ret;
 }
 #endif
