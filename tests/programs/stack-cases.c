@@ -121,10 +121,18 @@ static void set_handlers(int flags)
 	sigaction(SIGUSR2, &sa, NULL);
 }
 
-/* By a system call of our own: the library's frames have old words in them. */
+/* By a system call: the library's frames have old words in them. On ARM by one of our own: nothing describes syscall() there. */
 KEEP void send_signal(void)
 {
-	syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
+	long pid = getpid(), tid = syscall(SYS_gettid);
+#if defined(__arm__)
+	register long r7 __asm__("r7") = SYS_tgkill, r0 __asm__("r0") = pid, r1 __asm__("r1") = tid, r2 __asm__("r2") = SIGUSR1;
+
+	__asm__ volatile("svc 0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2) : "memory");
+	sink += (unsigned long)r0;
+#else
+	sink += (unsigned long)syscall(SYS_tgkill, pid, tid, SIGUSR1);
+#endif
 }
 
 /* ---- coroutines */
