@@ -113,6 +113,17 @@ int st_session_settle(struct st_session *s)
 	return ret;
 }
 
+/* One look instead of a walk through all mappings: most processes have none that begins and ends there. */
+static bool maps_nothing_there(int pid, uint64_t at)
+{
+	unsigned long size = sysconf(_SC_PAGESIZE), end = at + (sizeof(struct st_ctl) + size - 1) / size * size;
+	char path[96];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", pid, (unsigned long)at, end);
+	return lstat(path, &st) && errno == ENOENT;
+}
+
 /* Has the process a mapping of this file, where the session's has it? A tool has it elsewhere. */
 static bool maps_file(int pid, const char *inode, uint64_t at)
 {
@@ -121,6 +132,8 @@ static bool maps_file(int pid, const char *inode, uint64_t at)
 	size_t room = 0;
 	FILE *f;
 
+	if (maps_nothing_there(pid, at))
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	f = fopen(path, "re");
 	if (!f)
