@@ -453,7 +453,7 @@ static int hook_quiescent(struct st_session *s, unsigned long func)
 			continue;
 		f = st_object_function_at(&objs->object[i], sym.addr);
 		if (f && f->addr == sym.addr)
-			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa, .name = f->name };
+			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa, .name = "st_quiescent" };
 	}
 	*hook = (struct st_hook){ .size = sizeof(*hook), .flags = ST_HOOK_GENERAL_REGS | ST_HOOK_RECURSE, .func = (st_hook_fn)func };
 	ret = n ? st_session_hook(s, hook, fn, n, 0) : 0;
