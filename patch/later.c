@@ -49,7 +49,7 @@ static bool any_part(struct st_session *s, const struct st_objects *objs,
 
 			st_record_text(ctl, po->name, name);
 			for (size_t k = 0; k < objs->n && !o; k++)
-				if (!strcmp(objs->object[k].name, name))
+				if (st_object_called(&objs->object[k], name))
 					o = &objs->object[k];
 			if (fn(po, objs, o, ctx))
 				return true;

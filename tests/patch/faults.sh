@@ -26,17 +26,13 @@ listed() {
 	"$ST" patch list -p "$TARGET" >"$T/list" 2>"$T/list.err" 3>&- || bad "$point: list: $(cat "$T/list.err")"
 	grep -q "^$NAME " "$T/list"
 }
-# change VERB ARGS...: it may be that all that was left was to end what the other tool had begun
+# change VERB ARGS...: also if all that was left was to end what the other tool had begun
 change() {
 	verb=$1
 	shift
 	"$ST" patch "$verb" -p "$TARGET" --timeout 60s "$@" >"$T/out" 2>"$T/err" 3>&-
 	got=$?
-	if [ $got = 0 ] || grep -Eq 'is there already|there is no patch' "$T/err"; then
-		ok
-	else
-		bad "$point: $verb: exit status $got: $(cat "$T/err")"
-	fi
+	if [ $got = 0 ]; then ok; else bad "$point: $verb: exit status $got: $(cat "$T/err")"; fi
 }
 # As found, to enabled and back, or straight back; then nothing of ours is there.
 mend() {

@@ -198,8 +198,8 @@ void new_set(struct event *ev, int fd, short events, unsigned long callback, voi
 #ifdef LIBRARIES
 /* As real-libraries.c has it: both functions of each library, or none. */
 ST_PATCH(real_libraries, ST_PER_THREAD);
-ST_REPLACE("libz.so.1.2.13", "uncompress", new_uncompress);
-ST_REPLACE("libz.so.1.2.13", "uncompress2", new_uncompress2);
+ST_REPLACE("libz.so.1", "uncompress", new_uncompress);
+ST_REPLACE("libz.so.1", "uncompress2", new_uncompress2);
 ST_REPLACE("libcrypto.so.3", "OBJ_txt2nid", new_txt2nid);
 ST_REPLACE("libcrypto.so.3", "OBJ_obj2nid", new_obj2nid);
 
