@@ -116,7 +116,7 @@ part_micro()
 		gcc $CFLAGS -fcf-protection=none "$HERE/micro.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" "$LIB" \
 			-lpthread -o "$WORK/micro" &&
 		gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" \
-			"$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
+			-DPROGRAM='"micro"' "$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
 	[ ! -x "$TOOL" ] || patch=("$TOOL" "$WORK/micro-patch.so")
 	"$WORK/micro" "$CPU" "$(often 200 4000)" "${patch[@]}" >>"$OUT"
 }
@@ -170,17 +170,54 @@ part_attach()
 	"$HERE/attach.py" "$TOOL" "$(often 3 10)" >>"$OUT"
 }
 
+# patch_of OUT ARGUMENTS…
+patch_of()
+{
+	local out=$1
+
+	shift
+	gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" "$@" -o "$WORK/$out"
+}
+
 part_patch()
 {
 	if [ ! -x "$TOOL" ]; then
 		unavailable "the tool is not built ($TOOL)" patch/none_1
 		return
 	fi
-	gcc $CFLAGS "$HERE/patch.c" -lpthread -o "$WORK/patch" &&
-		gcc -shared -fPIC -O2 -nostartfiles -I"$ROOT/include" "$HERE/patch-fix.c" -o "$WORK/patch-fix.so" || return
+	build_hooks &&
+		gcc $CFLAGS -fcf-protection=none "$HERE/patch-change.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" -lpthread \
+			-o "$WORK/patch-change" &&
+		gcc $CFLAGS "$HERE/patch.c" -lpthread -o "$WORK/patch" &&
+		gcc $CFLAGS "$HERE/patch-tail.c" -lpthread -o "$WORK/patch-tail" &&
+		patch_of patch-settled.so -DPROGRAM='"patch-change"' "$HERE/micro-patch.c" &&
+		patch_of patch-moving.so "$HERE/patch-moving.c" &&
+		patch_of patch-fix.so "$HERE/patch-fix.c" &&
+		patch_of patch-redis.so -DREDIS "$ROOT/tests/patch/real-fix.c" || return
+	"$WORK/patch-change" "$CPU" "$(often 200 1000)" "$TOOL" "$WORK/patch-settled.so" "$WORK/patch-moving.so" >>"$OUT" || return
+	"$HERE/patch-memory.py" "$TOOL" "$WORK" "$ROOT/include" >>"$OUT" || return
+	patch_tail || return
 	for threads in 1 100; do
-		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 100)" >>"$OUT" || return
+		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 50)" >>"$OUT" || return
 	done
+}
+
+patch_tail()
+{
+	local port=$((21000 + $$ % 20000)) server status
+
+	if ! command -v redis-server >/dev/null; then
+		unavailable "redis-server is not installed" tail/none
+		return 0
+	fi
+	package_version redis-server
+	redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no >/dev/null &
+	server=$!
+	"$WORK/patch-tail" "$TOOL" "$WORK/patch-redis.so" "$(often 5 20)" $port $server >>"$OUT"
+	status=$?
+	kill $server
+	wait $server
+	return $status
 }
 
 part_peers()
