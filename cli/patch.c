@@ -21,8 +21,8 @@ const char cli_patch_help[] =
 	"sidetrack patch apply {-p PID | --all} [OPTION]... FILE...\n"
 	"sidetrack patch revert {-p PID | --all} [OPTION]... NAME...\n"
 	"sidetrack patch check [-p PID] [OPTION]... FILE\n"
-	"sidetrack patch list [-p PID]\n"
-	"sidetrack patch watch -p PID\n"
+	"sidetrack patch list [-p PID | --installed]\n"
+	"sidetrack patch install FILE... | uninstall NAME... | watch [-p PID]\n"
 	"sidetrack patch build --object [NAME=]FILE... FIX.so -o OUT\n"
 	"sidetrack patch sign --key FILE PATCH... | --generate FILE\n"
 	"\n"
@@ -200,17 +200,18 @@ static const struct cli_sub {
 } subs[] = {
 	{ "build", cli_patch_build },
 	{ "sign", cli_patch_sign },
-	{ "install", NULL },
-	{ "uninstall", NULL },
+	{ "install", cli_patch_install },
+	{ "uninstall", cli_patch_install },
 	{ "watch", cli_patch_watch },
 };
 
 int cli_patch(int argc, char **argv)
 {
-	enum { ALL = 1, TIMEOUT, LEVEL, NO_WAIT, FORCE, UNSIGNED };
+	enum { ALL = 1, INSTALLED, TIMEOUT, LEVEL, NO_WAIT, FORCE, UNSIGNED };
 	static const struct option options[] = {
 		CLI_OPTIONS_ALL,
 		{ "all", no_argument, NULL, ALL },
+		{ "installed", no_argument, NULL, INSTALLED },
 		{ "timeout", required_argument, NULL, TIMEOUT },
 		{ "level", required_argument, NULL, LEVEL },
 		{ "no-wait", no_argument, NULL, NO_WAIT },
@@ -219,7 +220,7 @@ int cli_patch(int argc, char **argv)
 		{ 0 }
 	};
 	static struct cli_patching p;
-	bool all = false;
+	bool all = false, installed = false;
 	const char *sub;
 	int pid = 0, c;
 
@@ -242,6 +243,9 @@ int cli_patch(int argc, char **argv)
 			break;
 		case ALL:
 			all = true;
+			break;
+		case INSTALLED:
+			installed = true;
 			break;
 		case TIMEOUT:
 			if (!cli_time(optarg, "--timeout", &p.options.timeout_ms))
@@ -274,6 +278,10 @@ int cli_patch(int argc, char **argv)
 	sub = argv[optind++];
 	if (!strcmp(sub, "list") && all)
 		return cli_usage("patch list: without -p PID it lists all processes");
+	if (installed && (strcmp(sub, "list") || pid))
+		return cli_usage("--installed is for 'patch list', without -p PID");
+	if (installed)
+		return optind == argc ? cli_patch_list_installed() : cli_usage("patch list: what is '%s'?", argv[optind]);
 	if (!strcmp(sub, "list"))
 		return optind == argc ? list(pid)
 				      : cli_usage("patch list: what is '%s'?", argv[optind]);

@@ -24,13 +24,20 @@ void cli_patching_busy(const struct cli_patching *p);
 
 /* patch apply, revert --all: files or names, each in turn, in every process that they are for. */
 int cli_patch_all(struct cli_patching *p, char **what, int n);
+/* One of them; signals are held. @nobody: that no process has it, or can have it, is no failure. */
+int cli_patch_apply_all(struct cli_patching *p, const struct st_patch_file *file, bool nobody);
+int cli_patch_revert_all(struct cli_patching *p, const char *name, bool nobody);
 
 /* Parts of a process's patches wait for objects, or are in objects that may go: somebody has to watch. What can't be is said. */
 void cli_patch_keep(const struct cli_patching *p, struct st_session *s);
 
-/* patch build, sign, watch: argv[0] is the sub-command. */
+/* patch list --installed. */
+int cli_patch_list_installed(void);
+
+/* patch build, sign, install, uninstall, watch: argv[0] is the sub-command. */
 int cli_patch_build(int argc, char **argv);
 int cli_patch_sign(int argc, char **argv);
+int cli_patch_install(int argc, char **argv);
 int cli_patch_watch(int argc, char **argv);
 
 /* patch check: one file, pid 0: no process. */

@@ -46,11 +46,11 @@ static void show(const struct many *m, int pid, const char *comm, const char *re
 /* A line about one process, by what st_patch_apply() or st_patch_revert() has returned. */
 static void report(struct many *m, int pid, const char *comm, int ret, const char *err)
 {
-	bool apply = *m->p->verb == 'a';
+	bool reverts = *m->p->verb == 'r' || *m->p->verb == 'u';
 
 	m->found++;
 	if (!ret) {
-		show(m, pid, comm, apply ? "applied" : "reverted", NULL);
+		show(m, pid, comm, reverts ? "reverted" : "applied", NULL);
 	} else if (ret > 0) {
 		show(m, pid, comm, "transition", NULL);
 	} else if (ret == -EEXIST) {
@@ -98,30 +98,35 @@ static void apply_one(struct many *m, const struct st_patch_file *file, const st
 	report(m, one->pid, one->comm, ret, err);
 }
 
-static int apply_all(struct cli_patching *p, const char *path)
+int cli_patch_apply_all(struct cli_patching *p, const struct st_patch_file *file, bool nobody)
 {
-	struct many m = { .p = p };
-	struct st_patch_file *file;
+	struct many m = { .p = p, .name = file->m.name };
 	char err[ST_ERR_MAX] = "";
 	struct st_all all;
+	int ret = st_all_find(&file->m, &all, err);
+
+	if (ret)
+		return cli_failed(ret, "patch %s: %s", p->verb, err);
+	for (size_t i = 0; i < all.n && !cli_signal_pending(); i++)
+		apply_one(&m, file, &all.one[i]);
+	if (all.others)
+		cli_say("patch %s: %u processes have another build of what the patch is for, and were left alone", p->verb, all.others);
+	ret = end(&m, all.hidden);
+	if (!all.n && !nobody && ret == CLI_DONE)
+		ret = cli_failed(-ENOENT, "patch %s: no process has an object that patch %s is for", p->verb, m.name);
+	st_all_free(&all);
+	return ret;
+}
+
+static int apply_all(struct cli_patching *p, const char *path)
+{
+	struct st_patch_file *file;
+	char err[ST_ERR_MAX] = "";
 	int ret = st_patch_open(path, &p->options, &file, err);
 
 	if (ret)
 		return cli_failed(ret, "patch apply: %s", err);
-	m.name = file->m.name;
-	ret = st_all_find(&file->m, &all, err);
-	if (ret) {
-		st_patch_close(file);
-		return cli_failed(ret, "patch apply: %s", err);
-	}
-	for (size_t i = 0; i < all.n && !cli_signal_pending(); i++)
-		apply_one(&m, file, &all.one[i]);
-	if (all.others)
-		cli_say("patch apply: %u processes have another build of what the patch is for, and were left alone", all.others);
-	ret = end(&m, all.hidden);
-	if (!all.n && ret == CLI_DONE)
-		ret = cli_failed(-ENOENT, "patch apply: no process has an object that patch %s is for", m.name);
-	st_all_free(&all);
+	ret = cli_patch_apply_all(p, file, false);
 	st_patch_close(file);
 	return ret;
 }
@@ -138,7 +143,7 @@ static int revert_one(int pid, struct st_session *s, void *ctx)
 	return cli_signal_pending() ? CLI_FAILED : CLI_DONE;
 }
 
-static int revert_all(struct cli_patching *p, const char *name)
+int cli_patch_revert_all(struct cli_patching *p, const char *name, bool nobody)
 {
 	struct many m = { .p = p, .name = name };
 	unsigned int hidden;
@@ -146,8 +151,8 @@ static int revert_all(struct cli_patching *p, const char *name)
 
 	cli_each_process(revert_one, &m, &hidden);
 	ret = end(&m, hidden);
-	if (!m.found && ret == CLI_DONE)
-		ret = cli_failed(-ENOENT, "patch revert: no process has a patch %s", name);
+	if (!m.found && !nobody && ret == CLI_DONE)
+		ret = cli_failed(-ENOENT, "patch %s: no process has a patch %s", p->verb, name);
 	return ret;
 }
 
@@ -158,7 +163,7 @@ int cli_patch_all(struct cli_patching *p, char **what, int n)
 	cli_hold_signals();
 	/* What was busy for one patch may be right for the next: the worst of them is what is said. */
 	for (int i = 0; i < n && !cli_signalled(); i++) {
-		int one = *p->verb == 'a' ? apply_all(p, what[i]) : revert_all(p, what[i]);
+		int one = *p->verb == 'a' ? apply_all(p, what[i]) : cli_patch_revert_all(p, what[i], false);
 
 		status = one == CLI_FAILED || status == CLI_DONE ? one : status;
 	}

@@ -30,8 +30,8 @@ struct st_all {
  */
 int st_all_find(const struct st_manifest *m, struct st_all *all, char err[ST_ERR_MAX]);
 
-/* Is a file one of those objects? 1 yes, 0 no, -1: it has the name of one, but is another build. */
-int st_all_wants(const struct st_manifest *m, const char *name, const char *path);
+/* Is this process one of them, now? */
+bool st_all_wants(const struct st_manifest *m, int pid);
 
 void st_all_free(struct st_all *all);
 

@@ -14,7 +14,6 @@
 #include <unistd.h>
 #include <patch/internal.h>
 #include <patch/later.h>
-#include <process/mailbox.h>
 
 #define START_MS 10000		/* until a keeper must be at work */
 #define TICK_MS 1000		/* between two looks whether there is still something to do */
@@ -284,27 +283,55 @@ static int take_office(struct keeper *k, int pid, char *err)
 	return ret;
 }
 
+static void begin(struct keeper *k, const struct st_later_options *o)
+{
+	k->o = o;
+	k->options = (struct st_patch_options){
+		.size = sizeof(k->options), .timeout_ms = ST_PATCH_TIMEOUT_MS, .level = ST_PATCH_LEVEL_OWN, .stop = o->stop, .say = o->say,
+		.ctx = o->ctx,
+	};
+}
+
+/* What is in office does its work. */
+static void serve(struct keeper *k)
+{
+	if (k->o->ready)
+		k->o->ready(k->o->ctx);
+	keep(k);
+	if (st_session_there(k->s))
+		st_mailbox_release(&k->box);
+	st_objects_free(k->known);
+}
+
 int st_later_keep(int pid, const struct st_later_options *o, char err[ST_ERR_MAX])
 {
-	struct keeper k = { .o = o };
+	struct keeper k = { 0 };
 	int ret = st_session_open(pid, false, &k.s, err);
 
 	if (ret)
 		return ret;
-	k.options = (struct st_patch_options){
-		.size = sizeof(k.options), .timeout_ms = ST_PATCH_TIMEOUT_MS, .level = ST_PATCH_LEVEL_OWN, .stop = o->stop, .say = o->say,
-		.ctx = o->ctx,
-	};
+	begin(&k, o);
 	ret = take_office(&k, pid, err);
 	if (!ret) {
 		look(&k, false);
-		if (o->ready)
-			o->ready(o->ctx);
-		keep(&k);
-		if (st_session_there(k.s))
-			st_mailbox_release(&k.box);
+		serve(&k);
+	} else {
+		st_objects_free(k.known);
 	}
-	st_objects_free(k.known);
 	st_session_close(k.s);
 	return ret;
+}
+
+void st_later_go_on(struct st_session *s, struct st_mailbox *box, bool told, const struct st_later_options *o)
+{
+	struct keeper k = { .s = s, .box = *box };
+
+	begin(&k, o);
+	box->mail->keeps = 1;
+	if (st_objects_read(st_session_proc(s), &k.known, NULL))
+		k.known = NULL;
+	if (told)
+		st_mailbox_answer(&k.box);
+	serve(&k);
+	*box = k.box;
 }

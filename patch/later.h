@@ -10,6 +10,7 @@
 #define ST_PATCH_LATER_H
 
 #include <patch/patch.h>
+#include <process/mailbox.h>
 
 /* Has the process a part of a patch in an object that may come, or go? */
 bool st_later_needed(struct st_session *s);
@@ -41,5 +42,8 @@ struct st_later_options {
  *	not in it; or another negative errno.
  */
 int st_later_keep(int pid, const struct st_later_options *o, char err[ST_ERR_MAX]);
+
+/* The same, for who has a session and a mailbox already; @told: a letter is not answered yet, and the process has been looked at. */
+void st_later_go_on(struct st_session *s, struct st_mailbox *box, bool told, const struct st_later_options *o);
 
 #endif

@@ -143,7 +143,7 @@ static int apply_new(struct st_work *w, const struct st_patch_file *file)
 		st_change_undo(w);
 		memcpy(w->err, why, sizeof(why));
 	} else {
-		ret = st_change_begin(w, false, level, &moves);
+		ret = st_change_begin(w, false, w->o->fresh ? ST_LEVEL_INDEPENDENT : level, &moves);
 	}
 	st_moves_free(&moves);
 	if (ret >= 0)

@@ -37,6 +37,7 @@ struct st_patch_progress {
  * @level: enum st_level, at least; ST_PATCH_LEVEL_OWN: what the patch says
  * @force: at the end of the timeout, in place of reversing: nobody is waited for any more
  * @no_wait: leave it in transition if it is not complete at once
+ * @fresh: no thread has been in any of the objects: a program that begins. Nobody is waited for, whatever the level
  * @allow_unsigned: for st_patch_open()
  * @stop: asked often while waiting; true: reverse, and return -EINTR. May be NULL
  * @progress: called at each step that is not the last; may be NULL
@@ -46,7 +47,7 @@ struct st_patch_options {
 	size_t size;
 	unsigned int timeout_ms;
 	int level;
-	bool force, no_wait, allow_unsigned;
+	bool force, no_wait, fresh, allow_unsigned;
 	bool (*stop)(void *ctx);
 	void (*progress)(void *ctx, const struct st_patch_progress *p);
 	void (*say)(void *ctx, const char *sentence);

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,6 +89,107 @@ int st_hold_step(struct st_hold *hold)
 				ptrace(PTRACE_INTERRUPT, hold->tid, NULL, NULL);
 			ptrace(PTRACE_CONT, hold->tid, NULL, NULL);
 		}
+	}
+}
+
+/* The range of the dynamic loader in a program that has just been executed. False: it has none. */
+static bool find_loader(pid_t pid, unsigned long *lo, unsigned long *hi)
+{
+	unsigned long auxv[128] = { 0 }, base = 0, start, end;
+	char path[ST_PROC_PATH], line[512], file[64] = "", id[64];
+	size_t i;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	i = fread(auxv, 1, sizeof(auxv) - 2 * sizeof(auxv[0]), f);
+	fclose(f);
+	for (i = 0; auxv[i] != AT_NULL; i += 2)
+		if (auxv[i] == AT_BASE)
+			base = auxv[i + 1];
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = base ? fopen(path, "re") : NULL;
+	if (!f)
+		return false;
+	*lo = *hi = 0;
+	/* The mappings of one file, device and inode, from there on. */
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*s %*s %63[0-9a-f: ]", &start, &end, id) != 3 || start < base)
+			continue;
+		if (!*lo) {
+			*lo = start;
+			snprintf(file, sizeof(file), "%s", id);
+		}
+		if (!strcmp(file, id))
+			*hi = end;
+	}
+	fclose(f);
+	return *lo;
+}
+
+#ifdef __NR_mmap2
+#define ST_NR_MMAP __NR_mmap2
+#else
+#define ST_NR_MMAP __NR_mmap
+#endif
+
+#define LOADS_MAX 4000	/* stops: a loader that is the C library too makes all system calls (musl) */
+
+int st_hold_loads(struct st_hold *hold, bool (*mapped)(pid_t pid, void *ctx), void *ctx)
+{
+	bool maps = false, found = false;
+	unsigned long lo, hi;
+	int status, sig, n;
+
+	if (!find_loader(hold->pid, &lo, &hi)) {
+		st_hold_drop(hold);
+		return 0;
+	}
+	ptrace(PTRACE_SETOPTIONS, hold->tid, NULL, (void *)PTRACE_O_TRACESYSGOOD);
+	ptrace(PTRACE_SYSCALL, hold->tid, NULL, NULL);
+	for (n = 0;; n++) {
+		struct __ptrace_syscall_info info;
+		enum st_report report;
+
+		if (waitpid(hold->tid, &status, __WALL) < 0 && errno == EINTR)
+			continue;
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		report = st_report(status, &sig);
+		if (found && report == ST_REPORT_EVENT_STOP)
+			return 1;
+		if (report == ST_REPORT_EVENT_STOP && sig != SIGTRAP) {
+			ptrace(PTRACE_LISTEN, hold->tid, NULL, NULL);
+			continue;
+		}
+		if (report == ST_REPORT_SIGNAL) {
+			if (found)
+				ptrace(PTRACE_INTERRUPT, hold->tid, NULL, NULL);
+			ptrace(found ? PTRACE_CONT : PTRACE_SYSCALL, hold->tid, NULL, (void *)(long)sig);
+			continue;
+		}
+		if (found || report != ST_REPORT_SYSCALL ||
+		    ptrace((enum __ptrace_request)PTRACE_GET_SYSCALL_INFO, hold->tid, (void *)sizeof(info), &info) <= 0) {
+			ptrace(found ? PTRACE_CONT : PTRACE_SYSCALL, hold->tid, NULL, NULL);
+			continue;
+		}
+		if (info.instruction_pointer < lo || info.instruction_pointer >= hi || n > LOADS_MAX) {
+			st_hold_drop(hold);
+			return 0;
+		}
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+			maps = info.entry.nr == ST_NR_MMAP && info.entry.args[2] & PROT_EXEC;
+		} else if (maps && info.op == PTRACE_SYSCALL_INFO_EXIT && mapped(hold->pid, ctx)) {
+			/* On to the stop that interrupts make: all else expects that one. */
+			found = true;
+			ptrace(PTRACE_SETOPTIONS, hold->tid, NULL, NULL);
+			ptrace(PTRACE_INTERRUPT, hold->tid, NULL, NULL);
+			ptrace(PTRACE_CONT, hold->tid, NULL, NULL);
+			continue;
+		}
+		ptrace(PTRACE_SYSCALL, hold->tid, NULL, NULL);
 	}
 }
 

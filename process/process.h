@@ -115,6 +115,17 @@ int st_hold_step(struct st_hold *hold);
 /* Stop waiting for it, or let it go; does not wait. False: not yet, call again. */
 bool st_hold_drop(struct st_hold *hold);
 
+/**
+ * st_hold_loads() - let a program that is held go on while its dynamic loader works, and hold it again when it has mapped something
+ * @hold: held before its first instruction
+ * @mapped: asked each time that it has mapped code
+ *
+ * By its system calls alone: nothing in it is changed, so it goes on should the tool die.
+ *
+ * Return: 1: @mapped has said yes, and it is held; 0: its own code begins (or is static), it has been let go; -ESRCH: it has ended.
+ */
+int st_hold_loads(struct st_hold *hold, bool (*mapped)(pid_t pid, void *ctx), void *ctx);
+
 /* Let a process go that was opened while it was held, and look whether it was. */
 void st_proc_release(struct st_proc *proc);
 bool st_proc_held(const struct st_proc *proc);
