@@ -21,7 +21,6 @@
 struct seen {
 	unsigned int major, minor;
 	unsigned long inode;
-	bool named;	/* by its path; files have several */
 	int answer;
 	char name[NAME_KEPT];
 };
@@ -79,24 +78,14 @@ static int compare(const struct st_manifest *m, const char *name, const char *pa
 /* The same for a mapping; each file is opened once. */
 static int wants(struct scan *s, int pid, const char *range, const struct seen *file, const char *path, const char *name)
 {
-<<<<<<< HEAD
-	const char *build_id, *name = strrchr(path, '/') + 1;
-	bool named = names(s->m, name, NULL, &build_id);
-=======
 	const char *build_id;
->>>>>>> w-many
 	struct seen *more;
 	char open_as[PATH_MAX + 32];
 	struct stat st;
 
 	for (size_t i = 0; i < s->n; i++)
-<<<<<<< HEAD
-		if (s->seen[i].named == named && s->seen[i].inode == file->inode && s->seen[i].major == file->major &&
-		    s->seen[i].minor == file->minor)
-=======
 		if (s->seen[i].inode == file->inode && s->seen[i].major == file->major && s->seen[i].minor == file->minor &&
 		    !strncmp(s->seen[i].name, name, NAME_KEPT - 1))
->>>>>>> w-many
 			return s->seen[i].answer;
 	more = realloc(s->seen, (s->n + 1) * sizeof(*more));
 	if (!more) {
@@ -104,16 +93,10 @@ static int wants(struct scan *s, int pid, const char *range, const struct seen *
 		return 0;
 	}
 	s->seen = more;
-<<<<<<< HEAD
-	more[s->n] = *file;
-	more[s->n].named = named;
-	more[s->n].answer = named;
-=======
 	more += s->n++;
 	*more = *file;
-	more->answer = 1;
+	more->answer = names(s->m, name, NULL, &build_id);
 	snprintf(more->name, sizeof(more->name), "%.*s", NAME_KEPT - 1, name);
->>>>>>> w-many
 	/* The mapping itself, whatever has its name now; that takes CAP_CHECKPOINT_RESTORE. */
 	snprintf(open_as, sizeof(open_as), "/proc/%d/map_files/%s", pid, range);
 	if (access(open_as, R_OK))
