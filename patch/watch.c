@@ -14,10 +14,10 @@
 #include <strings.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,21 +28,41 @@
 #include <patch/watch.h>
 #include <process/symbols.h>
 
-#define PENDING_MAX 256		/* questions of the kernel that are not answered yet */
-#define ANSWER_MS 2000		/* for a worker to trace the thread; then it is answered without */
-#define TICK_MS 1000
+/* Debian's folder of libraries. */
+#if defined(__x86_64__)
+#define ST_TRIPLET "x86_64-linux-gnu"
+#elif defined(__aarch64__)
+#define ST_TRIPLET "aarch64-linux-gnu"
+#else
+#define ST_TRIPLET "arm-linux-gnueabihf"
+#endif
 
-/* A program that waits for its worker to trace it. */
+#define PENDING_MAX 256		/* programs whose workers do not trace them yet */
+#define TRACE_MS 10		/* for a worker to trace the thread before it executes, where the kernel lets it */
+#define TICK_MS 1000
+#define HANGS_S 20		/* we do not answer: better no watcher than one that does not */
+
+/*
+ * A thread that is about to execute a program, and its worker.
+ *
+ * Linux before 6.8 opens the program under the lock that tracing takes, too, and any Linux opens the interpreter of a script so: then
+ * the worker's PTRACE_SEIZE waits until the program is executed. So that it is not late, the kernel is asked to ask again, when the
+ * new program opens the C library (or the loader's cache), as a dynamic one does before anything of its own runs.
+ */
 struct pending {
-	int event;		/* fanotify's descriptor, which the answer names */
-	int pipe;		/* closed, or a byte: the worker is ready */
-	uint64_t until;
+	pid_t tid, pid;		/* the thread; its process, whose id it has when it has executed */
+	int event;		/* fanotify's descriptor of the program, which the answer names; -1: answered */
+	int opens;		/* of what it opens, -1: nothing yet */
+	int sock;		/* to the worker */
+	uint64_t trace, until;	/* ms: answer the first, though it is not traced yet; forget it */
 };
 
 struct watch {
 	const struct st_watch_options *o;
 	int fan, notify, mounts, lock;
 	struct st_installed patches;
+	bool early;		/* a thread can be traced while its program is opened */
+	bool marked;		/* C libraries are */
 	bool programs_any, libraries;	/* a patch is for a program that only its name tells; for a library */
 	struct pending pending[PENDING_MAX];
 	size_t n;
@@ -54,6 +74,11 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static unsigned int limit(const struct watch *w)
+{
+	return w->o->ms ? w->o->ms : ST_WATCH_MS;
 }
 
 static void __attribute__((format(printf, 2, 3))) say(const struct st_watch_options *o, const char *fmt, ...)
@@ -74,6 +99,7 @@ struct worker {
 	const struct st_installed *patches;
 	uint64_t until;
 	int pid;
+	bool begins;	/* it is held before its first instruction */
 };
 
 static bool is_late(void *ctx)
@@ -162,12 +188,10 @@ static bool wait_started(struct worker *w, struct st_session *s, struct st_mailb
 		if (st_mailbox_full(box)) {
 			if (!st_mailbox_read(box))
 				continue;
-			st_mailbox_busy(box, true);
 			*told = started(s);
 			if (*told)
 				return true;
 			st_mailbox_answer(box);
-			st_mailbox_busy(box, false);
 		} else if ((!box->watched || st_session_ctl(s)->no_syscalls) && started(s)) {
 			return true;
 		}
@@ -190,7 +214,7 @@ static void patch_program(struct worker *w)
 	struct st_objects *objs;
 	char err[ST_ERR_MAX] = "";
 	struct st_session *s;
-	bool told = false, by_itself;
+	bool told = false, through;
 	int ret = st_session_open(w->pid, true, &s, err);
 
 	if (ret) {
@@ -200,9 +224,12 @@ static void patch_program(struct worker *w)
 	st_proc_early(st_session_proc(s), (unsigned long)st_session_ctl(s)->early);
 	ret = st_objects_read(st_session_proc(s), &objs, err);
 	if (!ret) {
-		by_itself = !st_objects_starting(objs) && !st_objects_loading(objs);	/* a static program */
+		/* A static program; or we are late. */
+		through = !st_objects_starting(objs) && !st_objects_loading(objs);
 		ret = st_mailbox_take(&box, s, objs, ST_MAILBOX_OBJECTS, err);
 		st_objects_free(objs);
+		/* On a loaded machine we may come late. */
+		st_mailbox_busy(&box, true);
 	}
 	if (ret) {
 		unpatched(w, err);
@@ -210,10 +237,12 @@ static void patch_program(struct worker *w)
 		st_session_close(s);
 		return;
 	}
-	if (by_itself)
+	if (through && w->begins)
 		apply(w, s, true);
 	st_proc_release(st_session_proc(s));
-	if (!by_itself) {
+	if (through && !w->begins) {
+		apply(w, s, false);
+	} else if (!through) {
 		if (wait_started(w, s, &box, &told)) {
 			st_session_learn(s);
 			apply(w, s, told && !st_mailbox_late(&box));
@@ -222,6 +251,7 @@ static void patch_program(struct worker *w)
 		}
 	}
 	alarm(0);
+	st_mailbox_busy(&box, false);
 	if (!st_session_there(s))
 		;
 	else if (st_later_needed(s))
@@ -231,22 +261,27 @@ static void patch_program(struct worker *w)
 	st_session_close(s);
 }
 
-/* In a child of the watcher: never returns. @tid is about to execute a program. */
-static void work(const struct watch *watch, pid_t tid, int ready)
+/* In a child of the watcher: never returns. @tid is about to execute a program, or has when the watcher says so. */
+static void work(const struct watch *watch, pid_t tid, int sock)
 {
 	struct worker w = { .o = watch->o, .patches = &watch->patches };
 	const struct timespec pause = { .tv_nsec = 500000 };
 	struct st_hold hold;
+	char byte;
 	int ret;
 
-	w.until = now_ms() + (watch->o->ms ? watch->o->ms : ST_WATCH_MS);
+	w.until = now_ms() + limit(watch);
 	/* Whatever happens: our end lets it go. */
-	alarm((unsigned int)((w.until - now_ms()) / 1000) + 2);
+	alarm(limit(watch) / 1000 + 2);
 	ret = st_hold_begin(&hold, tid);
 	w.pid = ret ? tid : hold.pid;
-	if (write(ready, "", 1) != 1)
+	w.begins = recv(sock, &byte, 1, MSG_DONTWAIT) != 1;
+	if (!ret && !w.begins)
+		st_hold_now(&hold);
+	/* What it waits for in the kernel may be answered now: it is stopped, or will be. */
+	if (send(sock, "", 1, MSG_NOSIGNAL) != 1 && w.begins)
 		_exit(1);
-	close(ready);
+	close(sock);
 	if (ret == -EPERM)
 		unpatched(&w, "somebody traces it already, or it can't be traced");
 	if (ret)
@@ -309,7 +344,8 @@ static pid_t start(const struct watch *watch)
 	close(watch->notify);
 	for (size_t i = 0; i < watch->n; i++) {
 		close(watch->pending[i].event);
-		close(watch->pending[i].pipe);
+		close(watch->pending[i].opens);
+		close(watch->pending[i].sock);
 	}
 	setsid();
 	signal(SIGCHLD, SIG_DFL);
@@ -333,8 +369,27 @@ static bool is_library(const char *name)
 	return strstr(name, ".so");
 }
 
-/* An executable of our kind? *dynamic: it has a loader. */
-static bool is_program(int fd, bool *dynamic)
+/* "GNU" and NT_GNU_BUILD_ID among notes. */
+static void read_build_id(const char *notes, ssize_t len, char hex[2 * ST_BUILD_ID_MAX + 1])
+{
+	for (ssize_t at = 0; at + (ssize_t)sizeof(ElfW(Nhdr)) <= len;) {
+		const ElfW(Nhdr) *note = (const void *)(notes + at);
+		const char *name = notes + at + sizeof(*note), *id = name + (((size_t)note->n_namesz + 3) & ~3ul);
+
+		if (note->n_namesz > (size_t)len || note->n_descsz > (size_t)len || id + note->n_descsz > notes + len)
+			return;
+		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && !memcmp(name, "GNU", 4) && note->n_descsz <= ST_BUILD_ID_MAX)
+			for (unsigned int i = 0; i < note->n_descsz; i++)
+				sprintf(hex + 2 * i, "%02x", (unsigned char)id[i]);
+		at = id + ((note->n_descsz + 3) & ~3u) - notes;
+	}
+}
+
+/*
+ * An executable of our kind? *dynamic: it has a loader. @build_id: in hexadecimal, "" if it has none. By its descriptor alone: what we
+ * open ourselves, we would be asked about.
+ */
+static bool is_program(int fd, bool *dynamic, char build_id[2 * ST_BUILD_ID_MAX + 1])
 {
 	ElfW(Phdr) phdr[64];
 	ElfW(Ehdr) ehdr;
@@ -344,67 +399,107 @@ static bool is_program(int fd, bool *dynamic)
 		return false;
 	got = pread(fd, phdr, sizeof(phdr), (off_t)ehdr.e_phoff);
 	*dynamic = false;
-	for (size_t i = 0; got > 0 && i < ehdr.e_phnum && (i + 1) * sizeof(phdr[0]) <= (size_t)got; i++)
+	*build_id = '\0';
+	for (size_t i = 0; got > 0 && i < ehdr.e_phnum && (i + 1) * sizeof(phdr[0]) <= (size_t)got; i++) {
+		_Alignas(ElfW(Nhdr)) char notes[1024];
+		ssize_t len = phdr[i].p_filesz < sizeof(notes) ? (ssize_t)phdr[i].p_filesz : (ssize_t)sizeof(notes);
+
 		*dynamic |= phdr[i].p_type == PT_INTERP;
+		if (phdr[i].p_type == PT_NOTE && pread(fd, notes, (size_t)len, (off_t)phdr[i].p_offset) == len)
+			read_build_id(notes, len, build_id);
+	}
 	return true;
 }
 
-/* Is the file the build of a program that a patch is for? Its name is not known: it may have another one by a link. */
-static bool is_build(const struct watch *w, int fd)
+/* The build of a program that a patch is for? Its name is not known: it may have another one by a link. */
+static bool is_build(const struct watch *w, const char *build_id)
 {
-	char path[64], hex[2 * ST_BUILD_ID_MAX + 1];
-	struct st_objects *objs;
-	bool yes = false;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (st_objects_file(path, &objs, NULL))
-		return false;
-	st_hex_build_id(&objs->object[0], hex);
-	st_objects_free(objs);
-	for (size_t i = 0; i < w->patches.n; i++) {
+	for (size_t i = 0; *build_id && i < w->patches.n; i++) {
 		const struct st_manifest *m = &w->patches.file[i]->m;
 
 		for (size_t k = 0; k < m->objects; k++)
-			yes |= !is_library(m->object[k].object) && !strcasecmp(m->object[k].symbol, hex);
+			if (!is_library(m->object[k].object) && !strcasecmp(m->object[k].symbol, build_id))
+				return true;
 	}
-	return yes;
+	return false;
 }
 
 static bool concerns(const struct watch *w, int fd)
 {
+	char build_id[2 * ST_BUILD_ID_MAX + 1];
 	bool dynamic;
 
-	return w->patches.n && is_program(fd, &dynamic) && (w->programs_any || (w->libraries && dynamic) || is_build(w, fd));
+	return w->patches.n && is_program(fd, &dynamic, build_id) &&
+	       (w->programs_any || (w->libraries && dynamic) || is_build(w, build_id));
+}
+
+static pid_t process_of(pid_t tid)
+{
+	char path[32], line[128];
+	int pid = tid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f) && sscanf(line, "Tgid: %d", &pid) != 1)
+		;
+	if (f)
+		fclose(f);
+	return pid;
 }
 
 static void ask(struct watch *w, const struct fanotify_event_metadata *event)
 {
-	int ready[2];
-	pid_t pid;
+	const char *why = NULL;
+	int pair[2];
+	pid_t pid = 0;
 
 	if (!concerns(w, event->fd)) {
 		answer(w, event->fd);
 		return;
 	}
-	if (event->pid <= 0 || w->n == PENDING_MAX || pipe2(ready, O_CLOEXEC)) {
-		say(w->o, "a program goes on unpatched: %s", event->pid <= 0 ? "its process can't be seen from here" : "too many start at once");
+	if (event->pid <= 0)
+		why = "its process can't be seen from here";
+	else if (w->n == PENDING_MAX)
+		why = "too many start at once";
+	else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		why = strerror(errno);
+	if (!why) {
+		pid = start(w);
+		if (!pid) {
+			close(pair[0]);
+			close(event->fd);
+			work(w, event->pid, pair[1]);
+		}
+		close(pair[1]);
+		if (pid < 0) {
+			why = strerror(errno);
+			close(pair[0]);
+		}
+	}
+	if (why) {
+		say(w->o, "process %d goes on unpatched: %s", event->pid, why);
 		answer(w, event->fd);
 		return;
 	}
-	pid = start(w);
-	if (!pid) {
-		close(ready[0]);
-		close(event->fd);
-		work(w, event->pid, ready[1]);
+	w->pending[w->n++] = (struct pending){
+		.tid = event->pid, .pid = process_of(event->pid), .event = event->fd, .opens = -1, .sock = pair[0],
+		.trace = now_ms() + (w->early ? TRACE_MS : 0), .until = now_ms() + limit(w),
+	};
+}
+
+/* What a program opens whose worker does not trace it yet. */
+static bool holds(struct watch *w, const struct fanotify_event_metadata *event)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		struct pending *p = &w->pending[i];
+
+		if (p->event >= 0 || p->opens >= 0 || (event->pid != p->tid && event->pid != p->pid))
+			continue;
+		p->opens = event->fd;
+		return true;
 	}
-	close(ready[1]);
-	if (pid < 0) {
-		say(w->o, "process %d goes on unpatched: no worker can be started: %s", event->pid, strerror(errno));
-		close(ready[0]);
-		answer(w, event->fd);
-		return;
-	}
-	w->pending[w->n++] = (struct pending){ event->fd, ready[0], now_ms() + ANSWER_MS };
+	return false;
 }
 
 static void read_events(struct watch *w)
@@ -417,16 +512,61 @@ static void read_events(struct watch *w)
 			continue;
 		if (event->mask & FAN_OPEN_EXEC_PERM)
 			ask(w, event);
-		else
-			close(event->fd);
+		else if (!holds(w, event))
+			answer(w, event->fd);
 	}
+}
+
+/* It executes, untraced: it is to be found by what it opens. */
+static void let_execute(struct watch *w, struct pending *p)
+{
+	static const char *const files[] = {
+		"etc/ld.so.cache", "lib/" ST_TRIPLET "/libc.so.6", "usr/lib/" ST_TRIPLET "/libc.so.6", "lib64/libc.so.6",
+		"usr/lib64/libc.so.6", "lib/libc.so.6", "usr/lib/libc.so.6",
+	};
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/%d/root/%s", p->tid, files[i]);
+		w->marked |= !fanotify_mark(w->fan, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path);
+	}
+	/* Before the answer: the worker will see it. */
+	if (send(p->sock, "", 1, MSG_NOSIGNAL) < 0)
+		say(w->o, "process %d goes on unpatched: its worker has ended", p->pid);
+	answer(w, p->event);
+	p->event = -1;
 }
 
 static void forget_pending(struct watch *w, size_t i)
 {
-	answer(w, w->pending[i].event);
-	close(w->pending[i].pipe);
-	w->pending[i] = w->pending[--w->n];
+	struct pending *p = &w->pending[i];
+
+	if (p->event >= 0)
+		answer(w, p->event);
+	if (p->opens >= 0)
+		answer(w, p->opens);
+	close(p->sock);
+	*p = w->pending[--w->n];
+}
+
+/* Programs whose workers trace them, or do not in time. @fd: poll() has looked at the first @n. */
+static void serve_pending(struct watch *w, const struct pollfd *fd, size_t n)
+{
+	bool needed = false;
+
+	for (size_t i = n; i-- > 0;) {
+		if (fd[i].revents || now_ms() > w->pending[i].until)
+			forget_pending(w, i);
+		else if (w->pending[i].event >= 0 && now_ms() >= w->pending[i].trace)
+			let_execute(w, &w->pending[i]);
+	}
+	for (size_t i = 0; i < w->n; i++)
+		needed |= w->pending[i].event < 0;
+	/* These marks are on files; those on file systems stay. */
+	if (w->marked && !needed) {
+		fanotify_mark(w->fan, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
+		w->marked = false;
+	}
 }
 
 /* What patches there are, and so what the kernel's questions are about. */
@@ -503,6 +643,8 @@ static int mark_mounts(struct watch *w)
 
 static int begin(struct watch *w, char *err)
 {
+	unsigned int major, minor;
+	struct utsname name;
 	int ret;
 
 	if (geteuid())
@@ -519,6 +661,7 @@ static int begin(struct watch *w, char *err)
 		return st_patch_fail(err, errno == ENOSYS || errno == EINVAL ? -ENOTSUP : -errno,
 				     "programs that start can't be watched: fanotify: %s (it takes CAP_SYS_ADMIN, and a kernel with "
 				     "CONFIG_FANOTIFY_ACCESS_PERMISSIONS, 5.0 or later)", strerror(errno));
+	w->early = !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 8));
 	ret = read_patches(w, err);
 	if (ret)
 		return ret;
@@ -537,13 +680,19 @@ static void serve(struct watch *w)
 
 	while (!w->o->stop(w->o->ctx)) {
 		size_t n = w->n;
+		int ms = TICK_MS;
 
+		/* Nothing here takes long. If it does all the same, our end is the answer. */
+		alarm(HANGS_S);
 		fd[0] = (struct pollfd){ .fd = w->fan, .events = POLLIN };
 		fd[1] = (struct pollfd){ .fd = w->notify, .events = POLLIN };
 		fd[2] = (struct pollfd){ .fd = w->mounts, .events = POLLPRI };
-		for (size_t i = 0; i < n; i++)
-			fd[3 + i] = (struct pollfd){ .fd = w->pending[i].pipe, .events = POLLIN };
-		if (poll(fd, 3 + n, TICK_MS) < 0)
+		for (size_t i = 0; i < n; i++) {
+			fd[3 + i] = (struct pollfd){ .fd = w->pending[i].sock, .events = POLLIN };
+			if (w->pending[i].event >= 0)
+				ms = w->early ? TRACE_MS : 0;
+		}
+		if (poll(fd, 3 + n, ms) < 0)
 			continue;
 		/* Patches before programs: one that was installed before a program starts is for it. */
 		if (fd[1].revents && read(w->notify, buf, sizeof(buf)) > 0 && read_patches(w, err))
@@ -554,9 +703,7 @@ static void serve(struct watch *w)
 					;
 			mark_mounts(w);
 		}
-		for (size_t i = n; i-- > 0;)
-			if (fd[3 + i].revents || now_ms() > w->pending[i].until)
-				forget_pending(w, i);
+		serve_pending(w, fd + 3, n);
 		if (fd[0].revents)
 			read_events(w);
 	}
@@ -586,6 +733,7 @@ int st_watch(const struct st_watch_options *o, char err[ST_ERR_MAX])
 			o->ready(o->ctx);
 		serve(w);
 	}
+	alarm(0);
 	/* From here on the kernel asks nobody. */
 	if (w->fan >= 0)
 		close(w->fan);

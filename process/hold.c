@@ -92,6 +92,12 @@ int st_hold_step(struct st_hold *hold)
 	}
 }
 
+void st_hold_now(struct st_hold *hold)
+{
+	hold->executed = true;
+	ptrace(PTRACE_INTERRUPT, hold->tid, NULL, NULL);
+}
+
 /* The range of the dynamic loader in a program that has just been executed. False: it has none. */
 static bool find_loader(pid_t pid, unsigned long *lo, unsigned long *hi)
 {

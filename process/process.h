@@ -112,6 +112,9 @@ int st_hold_begin(struct st_hold *hold, pid_t tid);
  */
 int st_hold_step(struct st_hold *hold);
 
+/* The same for one that may have executed it already: it is held wherever it is; st_hold_step() says when. */
+void st_hold_now(struct st_hold *hold);
+
 /* Stop waiting for it, or let it go; does not wait. False: not yet, call again. */
 bool st_hold_drop(struct st_hold *hold);
 
