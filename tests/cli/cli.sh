@@ -55,10 +55,6 @@ for verb in trace report export graph top live diff snapshot; do
 	no_out
 	err "^sidetrack: $verb is not there yet"
 done
-for verb in install uninstall; do
-	run "patch $verb" 1 patch $verb --key x
-	err "^sidetrack: patch $verb is not there yet"
-done
 run "patch --all" 1 patch apply --all x.so
 err "can't open x.so"
 
