@@ -195,7 +195,10 @@ static int add_pieces(struct st_session *s, struct old *o, const struct st_ctl_m
 	return ret;
 }
 
-/* The stubs too: displaced instructions run there, and a call among them comes back there. */
+/*
+ * The stubs too, from where the displaced instructions are: they run there, and a call among them comes back there. Who is in front of
+ * that is in the agent, or stands in the stub, and is busy anyway; what each hit leaves below the stack would look like more.
+ */
 static int add_stubs(struct st_session *s, struct old *o, const struct st_ctl_move *m)
 {
 	const struct st_ctl_site *c = site_of(s, m);
@@ -203,7 +206,8 @@ static int add_stubs(struct st_session *s, struct old *o, const struct st_ctl_mo
 
 	for (int i = 0; c && !ret && i < ST_FORMS; i++)
 		if (c->form[i].stub)
-			ret = add_old(o, (unsigned long)c->form[i].stub, (unsigned long)(c->form[i].stub + c->form[i].size), m->name);
+			ret = add_old(o, (unsigned long)(c->form[i].stub + c->form[i].moved), (unsigned long)(c->form[i].stub + c->form[i].size),
+				      m->name);
 	return ret;
 }
 
