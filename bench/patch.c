@@ -8,7 +8,7 @@
  * pause of any thread in a round, over the rounds.
  *
  * A thread that sleeps has cleared the stack below it first. Else what a call has left there stands in gaps of the sleep's frames, and
- * the tool has to find the thread at the same place twice, to show that it is nothing: on a loaded machine not within 20 ms.
+ * the tool has to find the thread at the same place twice, to show that it is nothing: on a loaded machine it may not within 20 ms.
  */
 #include <pthread.h>
 #include "bench.h"
