@@ -93,7 +93,7 @@ static inline void bench_print(const char *name, double *sample, int n)
 {
 	qsort(sample, (size_t)n, sizeof(*sample), bench_order);
 	printf("{\"row\": \"%s\", \"min\": %.4f, \"med\": %.4f, \"p99\": %.4f, \"p999\": %.4f, \"max\": %.4f, \"n\": %d}\n", name,
-	       sample[0], sample[n / 2], sample[(long)n * 99 / 100], sample[(long)n * 999 / 1000], sample[n - 1], n);
+	       sample[0], sample[n / 2], sample[(n - 1) * 99L / 100], sample[(n - 1) * 999L / 1000], sample[n - 1], n);
 	fflush(stdout);
 }
 

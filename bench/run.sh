@@ -198,7 +198,7 @@ part_patch()
 	"$HERE/patch-memory.py" "$TOOL" "$WORK" "$ROOT/include" >>"$OUT" || return
 	patch_tail || return
 	for threads in 1 100; do
-		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 50)" >>"$OUT" || return
+		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 100)" >>"$OUT" || return
 	done
 }
 
