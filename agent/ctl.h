@@ -74,12 +74,26 @@ struct st_ctl_site {
 	uint64_t redirect;	/* patch function a settled patch jumps to, with Thumb bit, or 0 */
 	uint32_t direct;	/* 1: a jump reaches `redirect`: direct_bytes; 0: it goes through the stub */
 	uint32_t was;		/* 1: before that it may have held another one: was_bytes */
+	uint32_t flip;		/* ctl->flips when the list that counts began to */
+	uint32_t pad;
 	struct st_ctl_form form[ST_FORMS];
 	uint8_t direct_bytes[ST_JUMP_MAX], was_bytes[ST_JUMP_MAX];
 	uint8_t orig[ST_DISPLACED_MAX];	/* of whichever form displaces more */
-	unsigned long list[ST_SITE_HOOKS_MAX + 1];	/* addresses of its hooks, ends with 0: site.hooks points here */
+	/*
+	 * Addresses of its hooks, ends with 0. Two lists: site.hooks points to the one that counts, and the next one is written where nobody
+	 * reads. So a thread walks one or the other: it passes over no hook, and comes to none twice.
+	 */
+	unsigned long list[2][ST_SITE_HOOKS_MAX + 1];
 	unsigned long returns[ST_SITE_HOOKS_MAX + 1];	/* of its return hooks, likewise: ret.hooks points here */
 };
+
+/* Of its two lists the one that counts. */
+static inline unsigned long *st_site_list(const struct st_ctl_site *c)
+{
+	unsigned long at = (unsigned long)c->site.hooks - (unsigned long)c->ret.site;
+
+	return (unsigned long *)c->list[at == offsetof(struct st_ctl_site, list[1]) - offsetof(struct st_ctl_site, site)];
+}
 
 /* Where in ctl->trap the search for a breakpoint begins. */
 static inline uint32_t st_trap_hash(unsigned long addr)
@@ -111,6 +125,7 @@ enum st_probe_state {
 
 struct st_ctl_probe {
 	struct st_hook hook;	/* hook.func = agent's st_agent_probe, hook.data = this record's address in the target */
+	uint64_t brief;		/* agent's st_agent_count_brief, if hook.flags has ST_HOOK_IS_SHORT (engine/site.h) */
 	uint32_t state;
 	uint32_t flags;
 	uint32_t index;		/* of this record */
@@ -193,6 +208,7 @@ struct st_ctl {
 	/* what the tool found out for the agent */
 	int64_t tid_offset;	/* of the thread's id from the thread pointer; 0: not known, the agent asks the kernel once */
 	uint64_t mail_func;	/* st_agent_mail */
+	uint64_t brief;		/* st_agent_count_brief, or 0 */
 	uint64_t home;		/* of a word that holds the process id, and 0 in a child (home.h); 0: not known */
 	uint64_t early;		/* its own address: the thread pointer of a program that has just been started and has none yet */
 	uint32_t pid;		/* of the process, as the tool sees it */
@@ -203,6 +219,7 @@ struct st_ctl {
 	uint32_t patch_seq;
 	uint32_t patch_objects_used, patch_funcs_used, patch_words_used, patch_text_used;	/* as sites_used */
 	uint32_t columns_used;	/* may be above ST_COLUMNS_MAX: there were no more */
+	uint32_t flips, graced;	/* sites' lists that have begun to count; up to which of them nobody reads the one before */
 	uint32_t trapped;	/* breakpoints are, or were, in the code: SIGTRAP may be the agent's */
 	/* Threads that blocked SIGTRAP, and their masks: they do not while there are breakpoints. */
 	struct st_ctl_mask { uint32_t tid, pad; uint64_t mask; } masked[ST_MASKED_MAX];

@@ -10,6 +10,7 @@
  * commit.
  */
 #include <agent/clock.h>
+#include <agent/count.h>
 #include <agent/hit.h>
 #include <agent/home.h>
 #include <agent/probe.h>
@@ -18,8 +19,6 @@
 
 #define FILLER 0xffff
 #define RING_MASK (ST_RING_SIZE - 1)
-/* What the slot of a thread says that gets no column: there are no more. */
-#define NO_COLUMN 1ul
 
 _Static_assert((ST_RING_SIZE & RING_MASK) == 0, "positions are taken modulo the ring's size");
 _Static_assert(offsetof(struct st_ring, data) % 8 == 0, "records are 8-byte aligned");
@@ -33,30 +32,10 @@ static struct {
 	uint32_t column;
 } columns[ST_THREADS];
 
-/* The 32 bits at an offset from the thread pointer. */
-static inline uint32_t thread_word(int64_t offset)
-{
-#if defined(__x86_64__)
-	uint32_t v;
-
-	asm volatile("movl %%fs:(%1), %0" : "=r"(v) : "r"(offset));
-	return v;
-#else
-	unsigned long tp;
-
-#if defined(__aarch64__)
-	asm volatile("mrs %0, tpidr_el0" : "=r"(tp));
-#else
-	asm volatile("mrc p15, 0, %0, c13, c0, 3" : "=r"(tp));	/* TPIDRURO */
-#endif
-	return *(volatile uint32_t *)(tp + (unsigned long)offset);
-#endif
-}
-
 static inline int thread_id(const struct st_ctl *ctl)
 {
 	if (ctl->tid_offset)
-		return (int)thread_word(ctl->tid_offset);
+		return (int)st_agent_thread_word(ctl->tid_offset);
 	if (ctl->no_syscalls)
 		return 0;
 	return (int)st_syscall6(__NR_gettid, 0, 0, 0, 0, 0, 0);
@@ -68,7 +47,7 @@ static inline uint16_t this_cpu(const struct st_ctl *ctl)
 
 	if (!ctl->rseq_offset)
 		return ST_CPU_UNKNOWN;
-	cpu = thread_word(ctl->rseq_offset + 4); /* struct rseq, cpu_id; negative: not registered */
+	cpu = st_agent_thread_word(ctl->rseq_offset + 4); /* struct rseq, cpu_id; negative: not registered */
 	return cpu < ST_CPU_UNKNOWN ? (uint16_t)cpu : ST_CPU_UNKNOWN;
 }
 
@@ -111,19 +90,6 @@ static inline struct st_rec *reserve(struct st_ring *ring, uint32_t size)
 
 /* ---- counting ---- */
 
-/*
- * Add one to a counter that only this thread adds to. A signal handler that comes in between adds to it too: one instruction on
- * x86-64, elsewhere an exclusive pair, which the handler's return breaks up.
- */
-static inline void add_one(uint64_t *n)
-{
-#if defined(__x86_64__)
-	__asm__ volatile("incq %0" : "+m"(*n));
-#else
-	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
-#endif
-}
-
 /* A column for this thread: the one its slot had before, if that was in this process; NULL when there are no more. */
 static uint64_t *take_column(struct st_ctl *ctl, struct st_slot *t, int pid)
 {
@@ -145,42 +111,28 @@ static uint64_t *take_column(struct st_ctl *ctl, struct st_slot *t, int pid)
 }
 
 /*
- * A hit that count() does not take: the first one of a thread, whose slot has no column yet; one of a thread whose slot is not where
+ * A hit that st_agent_count() does not take: the first one of a thread, whose slot has no column yet; one of a thread whose slot is not where
  * its hash leads; or of a child that was forked since: the slot is then as its parent left it, but the id near the thread pointer
  * is another. Where that id is not known, or we must not ask who we are, hits are added up by locked instructions.
  */
 static __attribute__((noinline)) void count_slowly(struct st_ctl *ctl, struct st_ctl_probe *probe)
 {
 	struct st_slot *t = st_thread_self();
-	int tid = t && ctl->tid_offset ? (int)thread_word(ctl->tid_offset) : 0;
+	int tid = t && ctl->tid_offset ? (int)st_agent_thread_word(ctl->tid_offset) : 0;
 	uint64_t *column = NULL;
 
 	if (tid && t->tid == tid && t->client) {
-		if (t->client != NO_COLUMN)
+		if (t->client != ST_NO_COLUMN)
 			column = (uint64_t *)t->client;
 	} else if (tid && !ctl->no_syscalls && tid == (int)st_syscall0(__NR_gettid)) {
 		column = take_column(ctl, t, (int)st_syscall0(__NR_getpid));
-		t->client = column ? (unsigned long)column : NO_COLUMN;
+		t->client = column ? (unsigned long)column : ST_NO_COLUMN;
 		t->tid = tid;
 	}
 	if (column && probe->index < ST_PROBES_MAX)
-		add_one(&column[probe->index]);
+		st_agent_add_one(&column[probe->index]);
 	else
 		__atomic_fetch_add(&probe->hits, 1, __ATOMIC_RELAXED);
-}
-
-/* Returns false if it is for count_slowly(). Calls nothing, so that who calls it needs no frame. */
-static inline bool count(struct st_ctl *ctl, struct st_ctl_probe *probe)
-{
-	unsigned long tp = st_thread_pointer();
-	struct st_slot *t = &st_threads[st_thread_hash(tp)];
-	uint32_t i = probe->index;
-
-	if (__builtin_expect(t->tp != tp || t->client <= NO_COLUMN || t->tid != (int)thread_word(ctl->tid_offset) ||
-			     i >= ST_PROBES_MAX, 0))
-		return false;
-	add_one(&((uint64_t *)t->client)[i]);
-	return true;
 }
 
 /* The power of two below a value. */
@@ -303,7 +255,7 @@ static __attribute__((noinline)) void slow_hit(struct st_ctl_probe *probe, struc
 	hit.cpu = this_cpu(ctl);
 	if (probe->filter.ops && (!st_fetch_run(&hit, probe->filter, &v) || !v))
 		return;
-	if (!count(ctl, probe))
+	if (!st_agent_count(ctl, probe))
 		count_slowly(ctl, probe);
 	if (probe->hist.ops)
 		add_to_histogram(&hit, probe);
@@ -319,16 +271,10 @@ static __attribute__((noinline)) void rare_hit(struct st_ctl_probe *probe, const
 
 	if (!counts_here(ctl, probe))
 		return;
-	if (!count(ctl, probe))
+	if (!st_agent_count(ctl, probe))
 		count_slowly(ctl, probe);
 	if (!(probe->flags & ST_PROBE_COUNT_ONLY))
 		record_registers(probe, regs, ip, parent_ip);
-}
-
-/* Is this surely the process that was attached to? */
-static inline bool at_home(const struct st_ctl *ctl)
-{
-	return ctl->home && *(volatile uint32_t *)(unsigned long)ctl->home == ctl->pid;
 }
 
 /* A probe that counts ends here, without a frame; all else is the last thing that is called. */
@@ -342,7 +288,7 @@ void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 		return;
 	if (__builtin_expect(flags & ST_PROBE_SLOW, 0))
 		slow_hit(probe, regs, ip, parent_ip);
-	else if (__builtin_expect(!at_home(st_agent_ctl) || !count(st_agent_ctl, probe), 0))
+	else if (__builtin_expect(!st_agent_at_home(st_agent_ctl) || !st_agent_count(st_agent_ctl, probe), 0))
 		rare_hit(probe, (const unsigned long *)regs, ip, parent_ip);
 	else if (!(flags & ST_PROBE_COUNT_ONLY))
 		record_registers(probe, (const unsigned long *)regs, ip, parent_ip);

@@ -29,6 +29,11 @@ extern struct st_ctl *st_agent_ctl __attribute__((visibility("hidden")));
 void st_agent_probe(struct st_hook *h, struct st_regs *regs, unsigned long ip,
 		    unsigned long parent_ip);
 
+/*
+ * The same for a probe that only counts, if that can be done at once: else nothing, and 0 (struct st_short_hook).
+ */
+int st_agent_count_brief(struct st_slot *t, struct st_hook *h);
+
 /**
  * st_agent_mail() - write a letter to the tool (mail.h)
  * @h: the hook `objects` or `exec` of a struct st_ctl_mail, which hook.data is

@@ -62,7 +62,7 @@ struct st_ctl_transition {
 	uint32_t turns;		/* it was turned round: both sets have counted */
 	uint32_t whole;		/* all threads go together: threads here may change stacks, or share a thread pointer */
 	uint32_t moves;
-	uint32_t pad;
+	uint32_t finishing;	/* the records lead the way that was taken: it can't be turned round any more */
 	struct st_hook quiescent;	/* on the functions st_quiescent() of the program */
 	struct st_ctl_move move[ST_MOVES_MAX];
 	int32_t tid[ST_SET_SIZE];	/* of the thread that is in the set at the same place */

@@ -46,6 +46,9 @@ nop_site nop_4
 nop_site nop_8
 nop_site settled
 
+/* A row of patch-change.c. */
+nop_site moving
+
 /* Rows of peers.c. */
 nop_site uprobe_nop
 nop_site uretprobe

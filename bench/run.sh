@@ -7,7 +7,7 @@
 #
 #	quick	shorter runs: to see whether something is off, not to quote
 #	--json	one JSON object a line in place of the table; --markdown: as docs/costs.md has it
-#	PART	micro probe batch rest every attach peers insns; default all
+#	PART	micro probe batch rest every attach patch peers insns; default all
 #
 # Every part writes lines of JSON to build/bench/results.jsonl; bench/table.py knows the goals and prints the table. A part
 # that can't run here says why, in the table. What is compared is measured in one run, interleaved.
@@ -21,7 +21,7 @@ OUT=$WORK/results.jsonl
 TOOL=$BUILD/sidetrack
 LIB=$BUILD/engine/libsidetrack.a
 CFLAGS="-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I$ROOT/include -I$ROOT -I$HERE"
-PARTS='micro probe batch rest every attach peers insns'
+PARTS='micro probe batch rest every attach patch peers insns'
 . "$HERE/sqlite.sh"
 
 # The CPU that is measured on: the last; the other threads of a measurement go to the first.
@@ -116,7 +116,7 @@ part_micro()
 		gcc $CFLAGS -fcf-protection=none "$HERE/micro.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" "$LIB" \
 			-lpthread -o "$WORK/micro" &&
 		gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" \
-			"$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
+			-DPROGRAM='"micro"' "$HERE/micro-patch.c" -o "$WORK/micro-patch.so" || return
 	[ ! -x "$TOOL" ] || patch=("$TOOL" "$WORK/micro-patch.so")
 	"$WORK/micro" "$CPU" "$(often 200 4000)" "${patch[@]}" >>"$OUT"
 }
@@ -168,6 +168,56 @@ part_attach()
 	fi
 	package_version redis-server
 	"$HERE/attach.py" "$TOOL" "$(often 3 10)" >>"$OUT"
+}
+
+# patch_of OUT ARGUMENTS…
+patch_of()
+{
+	local out=$1
+
+	shift
+	gcc -shared -fPIC -O2 -fcf-protection=none -falign-functions=64 -nostartfiles -I"$ROOT/include" "$@" -o "$WORK/$out"
+}
+
+part_patch()
+{
+	if [ ! -x "$TOOL" ]; then
+		unavailable "the tool is not built ($TOOL)" patch/none_1
+		return
+	fi
+	build_hooks &&
+		gcc $CFLAGS -fcf-protection=none "$HERE/patch-change.c" "$HERE/micro-sites.S" "$WORK/micro-hooks.o" -lpthread \
+			-o "$WORK/patch-change" &&
+		gcc $CFLAGS "$HERE/patch.c" -lpthread -o "$WORK/patch" &&
+		gcc $CFLAGS "$HERE/patch-tail.c" -lpthread -o "$WORK/patch-tail" &&
+		patch_of patch-settled.so -DPROGRAM='"patch-change"' "$HERE/micro-patch.c" &&
+		patch_of patch-moving.so "$HERE/patch-moving.c" &&
+		patch_of patch-fix.so "$HERE/patch-fix.c" &&
+		patch_of patch-redis.so -DREDIS "$ROOT/tests/patch/real-fix.c" || return
+	"$WORK/patch-change" "$CPU" "$(often 200 1000)" "$TOOL" "$WORK/patch-settled.so" "$WORK/patch-moving.so" >>"$OUT" || return
+	"$HERE/patch-memory.py" "$TOOL" "$WORK" "$ROOT/include" >>"$OUT" || return
+	patch_tail || return
+	for threads in 1 100; do
+		"$WORK/patch" "$TOOL" "$WORK/patch-fix.so" $threads "$(often 10 100)" >>"$OUT" || return
+	done
+}
+
+patch_tail()
+{
+	local port=$((21000 + $$ % 20000)) server status
+
+	if ! command -v redis-server >/dev/null; then
+		unavailable "redis-server is not installed" tail/none
+		return 0
+	fi
+	package_version redis-server
+	redis-server --port $port --bind 127.0.0.1 --save '' --appendonly no >/dev/null &
+	server=$!
+	"$WORK/patch-tail" "$TOOL" "$WORK/patch-redis.so" "$(often 5 20)" $port $server >>"$OUT"
+	status=$?
+	kill $server
+	wait $server
+	return $status
 }
 
 part_peers()

@@ -32,6 +32,11 @@ def ratio(base):
     return lambda r, rows: r["med"] / rows[base]["med"]
 
 
+def beside(bases, default=None):
+    """The row's median over that of a row of its own."""
+    return lambda r, rows: r["med"] / rows[bases.get(r["row"], default)]["med"]
+
+
 def field(name):
     return lambda r, rows: r[name]
 
@@ -113,6 +118,42 @@ SECTIONS = [
          Row("every/nop", "hook that counts, NOP sites", "<= 5 ns", at_most("every/nop", 5)),
          Row("every/move", "hook that counts, prologues moved"),
      ]),
+    ("One call of a replaced function, x86-64, in ns",
+     [("median", field("med")), ("least", field("min")), ("x floor", beside({"change/old": "change/floor_old"}, "change/floor_new")),
+      ("x jmp", ratio("change/jump"))], [
+         Row("change/plain", "plain call and return"),
+         Row("change/jump", "call of a jmp to the same function, by hand"),
+         Row("change/settled", "settled patch", "= call of a jmp", times("change/settled", "change/jump", 1.02)),
+         Row("change/floor_new", "floor: the least hook (see above)"),
+         Row("change/new", "in transition, a thread that runs the new functions", "<= 1.5 x floor",
+             times("change/new", "change/floor_new", 1.5)),
+         Row("change/floor_old", "floor, in the other thread"),
+         Row("change/old", "in transition, a thread that runs the old ones", "<= 1.5 x floor",
+             times("change/old", "change/floor_old", 1.5)),
+     ]),
+    ("The longest pause of any thread while a patch of level thread is applied, in ms",
+     [("median", field("med")), ("99 %", field("p99")), ("most", field("max")), ("least", field("min")),
+      ("x nothing", beside({f"patch/{what}_{n}": f"patch/none_{n}" for what in ("apply", "revert") for n in (1, 100)}))], [
+         Row("patch/none_1", "one thread, nothing done: the machine's own"),
+         Row("patch/apply_1", "- apply", "<= 1", at_most("patch/apply_1", 1)),
+         Row("patch/revert_1", "- revert"),
+         Row("patch/none_100", "100 sleeping threads, nothing done"),
+         Row("patch/apply_100", "- apply", "<= 5", at_most("patch/apply_100", 5)),
+         Row("patch/revert_100", "- revert"),
+     ]),
+    ("A redis-server's answers while a patch goes in and out, in ms",
+     [("median", field("med")), ("99 %", field("p99")), ("99.9 %", field("p999")), ("most", field("max")),
+      ("99 % x nothing", lambda r, rows: r["p99"] / rows["tail/none"]["p99"])], [
+         Row("tail/none", "nothing done"),
+         Row("tail/cycles", "apply and revert, one after the other"),
+     ]),
+    ("Memory of one patched function beside the patch itself, in bytes", [("mean", field("med"))], [
+         Row("memory/records", "records, in the memory shared with the tool"),
+         Row("memory/stubs", "stubs"),
+         Row("memory/rest", "other memory of its own"),
+         Row("memory/ours", "together", "<= 1024", at_most("memory/ours", 1024)),
+         Row("memory/code", "pages of the program's code that are its own now: 4 KiB for all functions on a page"),
+     ]),
     ("A stock redis-server under load, from outside, in ms",
      [("median", field("med")), ("least", field("min"))], [
          Row("attach/list", "attach and list"),
@@ -147,7 +188,7 @@ SECTIONS = [
                             ("move-general", "hook, first instruction moved")]]),
 ]
 # Read, not shown.
-HIDDEN = {f"insns/{isa}-move-rest" for isa in ("a64", "sve", "a32", "t32")}
+HIDDEN = {f"insns/{isa}-move-rest" for isa in ("a64", "sve", "a32", "t32")} | {"change/plain_old"}
 
 
 def read(path):

@@ -4,8 +4,11 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
 #include <process/session.h>
 #include "cli.h"
+#include "patch.h"
 
 const char cli_detach_help[] =
 	"sidetrack detach -p PID\n"
@@ -13,7 +16,8 @@ const char cli_detach_help[] =
 	"Removes everything that sidetrack has in a process: probes (also those that another\n"
 	"sidetrack is printing), patches, and the agent. Returns that are followed go their own way\n"
 	"again, and SIGTRAP is the program's. Afterwards the code of the process is byte for byte\n"
-	"what its files hold.\n"
+	"what its files hold. Patches are reverted first, the newest first, each as 'patch revert'\n"
+	"does it; if a thread is in the way for 10 seconds that one and all else stays (status 3).\n"
 	"\n"
 	"    -p PID     the process\n"
 	"    --json     no effect: there is no output\n"
@@ -36,9 +40,49 @@ static void prove(struct st_session *s, int pid)
 			differ, bytes);
 }
 
+/* The next to be reverted: one in transition, as there is no other change before that is over; else the newest. -1: none is in use. */
+static int next_patch(struct st_session *s)
+{
+	const struct st_ctl *ctl = st_session_ctl(s);
+	unsigned int pending;
+	bool reversed;
+	int found = -1;
+
+	if (st_transition_pending(s, &pending, &reversed) && pending < ST_PATCHES_MAX && ctl->patch[pending].state >= ST_PATCH_TRANSITION)
+		return (int)pending;
+	for (int i = 0; i < ST_PATCHES_MAX; i++)
+		if (ctl->patch[i].state >= ST_PATCH_TRANSITION && (found < 0 || ctl->patch[i].seq > ctl->patch[found].seq))
+			found = i;
+	return found;
+}
+
+/*
+ * Patches go as consistently as they came. Their memory, if it is still in use, is the detaching's affair. What the process shares with
+ * children or its parent is not for it alone to revert.
+ */
+static int revert_all(struct st_session *s, struct cli_patching *p, char *err)
+{
+	const struct st_ctl *ctl = st_session_ctl(s);
+	size_t sharers;
+	int ret = 0, i;
+
+	free(st_session_sharers(s, &sharers));
+	for (int n = 0; !sharers && !ret && n < 2 * ST_PATCHES_MAX && (i = next_patch(s)) >= 0; n++) {
+		char name[sizeof(ctl->patch[i].name) + 1] = "";
+
+		memcpy(name, ctl->patch[i].name, sizeof(ctl->patch[i].name));
+		p->n = p->next_ms = 0;
+		ret = st_patch_revert(s, name, &p->options, err);
+		if (ret == -ENOENT || (ret < 0 && ctl->patch[i].state < ST_PATCH_TRANSITION))
+			ret = 0;
+	}
+	return ret;
+}
+
 int cli_detach(int argc, char **argv)
 {
 	static const struct option options[] = { CLI_OPTIONS_ALL, { 0 } };
+	static struct cli_patching p;
 	char err[ST_ERR_MAX] = "";
 	struct st_session *s;
 	int pid = 0, c, ret, status = CLI_DONE;
@@ -72,6 +116,15 @@ int cli_detach(int argc, char **argv)
 	}
 	if (ret)
 		return cli_failed(ret, "detach: %s", err);
+	cli_patching_begin(&p, "revert");
+	ret = revert_all(s, &p, err);
+	if (ret < 0) {
+		status = cli_failed(ret, "detach: %s", err);
+		if (status == CLI_BUSY)
+			cli_patching_busy(&p);
+		st_session_close(s);
+		return status;
+	}
 	ret = st_session_detach(s);
 	if (ret < 0)
 		status = cli_failed(ret, "detach: %s", st_session_error(s));

@@ -914,6 +914,8 @@ static int check_call(const struct call *c)
 			ret = fail(s, -EBUSY, "the hook is registered");
 		else if (!ret && c->on && (hook->size < sizeof(*hook) || !hook->func))
 			ret = fail(s, -EINVAL, "the hook's size or func is not set");
+		else if (!ret && c->on && hook->flags & ST_HOOK_IS_SHORT)
+			ret = fail(s, -EINVAL, "the hook has a flag that there is not");
 		else if (!ret && !c->on && (!s->registered || s->called))
 			ret = -EINVAL;
 		if (ret) {

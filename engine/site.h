@@ -17,6 +17,8 @@
 /* struct st_hook's func */
 #define ST_HOOK_FUNC		__SIZEOF_POINTER__
 #define ST_HOOK_DATA		(2 * __SIZEOF_POINTER__)
+#define ST_HOOK_FLAGS		(3 * __SIZEOF_POINTER__)
+#define ST_HOOK_SHORT		(6 * __SIZEOF_POINTER__)
 
 /*
  * The site is not at a function's entry. x86-64: the red zone is live, so nothing is written there; the stub goes on by itself,
@@ -29,7 +31,7 @@
 #define ST_SITE_GENERAL		4
 /* Not a site, but a return (engine/return.c): regs->pc is the return address, and hooks points to the pointer to the hooks. */
 #define ST_SITE_RETURN		256
-/* x86-64: the only hook was st_return_enter() lately, so it is worth while to look whether it still is (return.S). */
+/* x86-64: the only hook was st_return_enter(), or a short one, lately, so it is worth while to look whether it still is (return.S). */
 #define ST_SITE_ALONE		512
 /*
  * A bit of the pointer to a site's hooks: one of them may touch vector state. What a thread has read of the site before
@@ -46,10 +48,30 @@
 #define ST_HOOKS_MASK		ST_HOOKS_VECTOR
 #endif
 
+/*
+ * A flag of a hook, x86-64 only, beside ST_HOOK_GENERAL_REGS and never by a program's own wish: it is a struct st_short_hook, that is,
+ * it can do without registers what it mostly does.
+ */
+#define ST_HOOK_IS_SHORT	(1u << 31)
+
 #ifndef __ASSEMBLER__
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sidetrack/hook.h>
+#include <engine/thread.h>
+
+/*
+ * A hook that needs no registers saved beyond those that its short form changes: where it is the only one, that is called instead of
+ * hook.func, on the way in or out.
+ *
+ * @brief: does it, or does nothing and returns 0, and hook.func is called. @t is the thread's slot. It may change rax, rcx, rdx,
+ *	rsi, rdi and the status flags only (its file is compiled so), calls nothing, and finds the stack not aligned.
+ */
+struct st_short_hook {
+	struct st_hook hook;
+	int (*brief)(struct st_slot *t, struct st_hook *hook);
+};
 
 /* The hooks of a site; replaced as a whole, never changed, when a hook comes or goes. Ends with NULL. */
 struct st_hook_list {
@@ -76,6 +98,8 @@ _Static_assert(offsetof(struct st_site, ip) == ST_SITE_IP, "entry.S");
 _Static_assert(offsetof(struct st_site, hooks) == ST_SITE_HOOKS, "entry.S");
 _Static_assert(offsetof(struct st_hook, func) == ST_HOOK_FUNC, "entry.S");
 _Static_assert(offsetof(struct st_hook, data) == ST_HOOK_DATA, "return.S");
+_Static_assert(offsetof(struct st_hook, flags) == ST_HOOK_FLAGS, "return.S");
+_Static_assert(offsetof(struct st_short_hook, brief) == ST_HOOK_SHORT, "return.S");
 
 /*
  * What every stub calls (entry.S). Saves the registers into a struct st_regs, calls site->dispatch(site, regs) on an

@@ -33,18 +33,23 @@ struct scan {
 	bool no_memory;
 };
 
-/* Does the patch change this object? *build_id: the one it insists on, or NULL. */
-static bool names(const struct st_manifest *m, const char *object, const char **build_id)
+static bool same(const char *object, const char *name, const struct st_object *o)
+{
+	return o ? st_object_called(o, object) : !strcmp(object, name);
+}
+
+/* Does the patch change this object? o NULL: as far as the name of its file says. *build_id: the one it insists on, or NULL. */
+static bool names(const struct st_manifest *m, const char *name, const struct st_object *o, const char **build_id)
 {
 	bool named = false;
 
 	for (size_t i = 0; !named && i < m->replaces; i++)
-		named = !strcmp(m->replace[i].object, object);
+		named = same(m->replace[i].object, name, o);
 	for (size_t i = 0; !named && i < m->callbacks; i++)
-		named = !strcmp(m->callback[i].object, object);
+		named = same(m->callback[i].object, name, o);
 	*build_id = NULL;
 	for (size_t i = 0; named && i < m->objects; i++)
-		if (!strcmp(m->object[i].object, object))
+		if (same(m->object[i].object, name, o))
 			*build_id = m->object[i].symbol;
 	return named;
 }
@@ -52,16 +57,20 @@ static bool names(const struct st_manifest *m, const char *object, const char **
 static int compare(const struct st_manifest *m, const char *name, const char *path)
 {
 	char hex[2 * ST_BUILD_ID_MAX + 1], err[ST_ERR_MAX];
+	const char *build_id = NULL;
 	struct st_objects *objs;
-	const char *build_id;
+	bool named;
 	int answer;
 
-	if (!names(m, name, &build_id))
-		return 0;
-	if (!build_id || st_objects_file(path, &objs, err))
+	named = names(m, name, NULL, &build_id);
+	if (named && !build_id)
 		return 1;
+	/* The name may be what it calls itself. */
+	if (st_objects_file(path, &objs, err))
+		return named;
+	named = named || names(m, name, &objs->object[0], &build_id);
 	st_hex_build_id(&objs->object[0], hex);
-	answer = strcasecmp(hex, build_id) ? -1 : 1;
+	answer = !named ? 0 : build_id && strcasecmp(hex, build_id) ? -1 : 1;
 	st_objects_free(objs);
 	return answer;
 }
@@ -74,8 +83,6 @@ static int wants(struct scan *s, int pid, const char *range, const struct seen *
 	char open_as[PATH_MAX + 32];
 	struct stat st;
 
-	if (!names(s->m, name, &build_id))
-		return 0;
 	for (size_t i = 0; i < s->n; i++)
 		if (s->seen[i].inode == file->inode && s->seen[i].major == file->major && s->seen[i].minor == file->minor &&
 		    !strncmp(s->seen[i].name, name, NAME_KEPT - 1))
@@ -88,7 +95,7 @@ static int wants(struct scan *s, int pid, const char *range, const struct seen *
 	s->seen = more;
 	more += s->n++;
 	*more = *file;
-	more->answer = 1;
+	more->answer = names(s->m, name, NULL, &build_id);
 	snprintf(more->name, sizeof(more->name), "%.*s", NAME_KEPT - 1, name);
 	/* The mapping itself, whatever has its name now; that takes CAP_CHECKPOINT_RESTORE. */
 	snprintf(open_as, sizeof(open_as), "/proc/%d/map_files/%s", pid, range);

@@ -12,6 +12,7 @@
  *	TRANSITION, not BEGUN, not GOING	pre-patch callbacks were called, perhaps it is half in place: undone
  *	TRANSITION, not BEGUN, GOING		pre-unpatch callbacks were called, perhaps it is half out: enabled
  *	TRANSITION, BEGUN, st_transition_pending()	may be gone on with or reversed
+ *	st_transition_finishing()		nobody is left: finished, then completed
  *	TRANSITION, BEGUN, not pending		nobody is left: completed, the way that OUT says
  *
  * The lock of the process is not held while threads are waited for: another tool may reverse the transition then.
@@ -490,7 +491,14 @@ int st_change_recover(struct st_work *w)
 		struct st_ctl_patch *p = st_work_patch(w);
 		bool to_enabled;
 
-		if (p->state != ST_PATCH_TRANSITION || st_change_pending(w, &to_enabled))
+		if (st_change_pending(w, &to_enabled)) {
+			if (st_transition_finishing(w->s))
+				ret = complete(w, to_enabled);
+			if (ret && !st_change_pending(w, &to_enabled))
+				ret = 0;	/* memory that stays is released later */
+			continue;
+		}
+		if (p->state != ST_PATCH_TRANSITION)
 			continue;
 		if (!(p->flags & ST_PATCH_BEGUN)) {
 			if (p->flags & ST_PATCH_GOING)

@@ -48,7 +48,7 @@ static bool any_part(struct st_session *s, const struct st_objects *objs,
 
 			st_record_text(ctl, po->name, name);
 			for (size_t k = 0; k < objs->n && !o; k++)
-				if (!strcmp(objs->object[k].name, name))
+				if (st_object_called(&objs->object[k], name))
 					o = &objs->object[k];
 			if (fn(po, objs, o, ctx))
 				return true;
@@ -188,6 +188,8 @@ static void look(struct keeper *k, bool told)
 	bool fresh;
 	int ret;
 
+	/* Whatever comes of it: the next look is as long away as was said. */
+	k->waited_ms = 0;
 	if (st_objects_read(st_session_proc(k->s), &now, NULL))
 		return;
 	if (st_objects_loading(now)) {
@@ -208,7 +210,6 @@ static void look(struct keeper *k, bool told)
 		k->again_ms = !k->again_ms ? LOOK_MS : k->again_ms < AGAIN_MAX_MS ? 2 * k->again_ms : AGAIN_MAX_MS;
 	else
 		k->again_ms = 0;
-	k->waited_ms = 0;
 }
 
 /* There is a letter: it may be only that the loader has begun. */

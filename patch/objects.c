@@ -22,7 +22,7 @@ int st_part_object(struct st_work *w, const char *name, const char *build_id, st
 
 	*o = NULL;
 	for (size_t i = 0; i < w->objs->n; i++) {
-		if (strcmp(w->objs->object[i].name, name))
+		if (!st_object_called(&w->objs->object[i], name))
 			continue;
 		st_hex_build_id(&w->objs->object[i], hex);
 		named++;

@@ -11,8 +11,23 @@ static void end(struct st_work *w)
 	st_session_unlock(w->s);
 }
 
-/* The process is ours, and all that other tools, or the program, have left behind is put in order. *departed: objects that have gone. */
-static int begin(struct st_work *w, struct st_session *s, const struct st_patch_options *o, char *err, int *departed)
+/* Did a tool that changes this patch leave it in the midst of that? */
+static bool unfinished(struct st_work *w, const char *name)
+{
+	int i = st_patch_find(w->ctl, name);
+	bool to_enabled;
+
+	if (i < 0)
+		return false;
+	w->patch = (unsigned int)i;
+	return st_work_patch(w)->state == ST_PATCH_TRANSITION || st_change_pending(w, &to_enabled);
+}
+
+/*
+ * The process is ours, and all that other tools, or the program, have left behind is put in order. *departed: objects that have gone.
+ * @name: of the patch that is asked about, or NULL; *left: something was left of a change of it, which may be all that there was to do.
+ */
+static int begin(struct st_work *w, struct st_session *s, const struct st_patch_options *o, char *err, const char *name, bool *left, int *departed)
 {
 	unsigned int patch;
 	bool reversed;
@@ -22,6 +37,7 @@ static int begin(struct st_work *w, struct st_session *s, const struct st_patch_
 	if (ret)
 		return st_patch_fail(err, ret, "%s", st_session_error(s));
 	*departed = 0;
+	*left = name && unfinished(w, name);
 	ret = st_objects_read(st_session_proc(s), &w->objs, err);
 	if (!ret)
 		ret = st_change_recover(w);
@@ -135,7 +151,7 @@ static int apply_new(struct st_work *w, const struct st_patch_file *file)
 	return ret;
 }
 
-static int apply(struct st_work *w, const struct st_patch_file *file)
+static int apply(struct st_work *w, const struct st_patch_file *file, bool left)
 {
 	int i = st_patch_find(w->ctl, file->m.name), ret;
 	bool to_enabled;
@@ -148,7 +164,7 @@ static int apply(struct st_work *w, const struct st_patch_file *file)
 	if (st_work_patch(w)->state == ST_PATCH_DISABLED)
 		return st_change_undo(w) ?: apply_new(w, file);
 	ret = st_arrive(w, false);
-	if (ret)
+	if (ret || left)
 		return ret < 0 ? ret : 0;
 	return st_patch_fail(w->err, -EEXIST, "a patch %s is there already (sidetrack patch list -p %d)", file->m.name, st_work_pid(w));
 }
@@ -156,22 +172,25 @@ static int apply(struct st_work *w, const struct st_patch_file *file)
 int st_patch_apply(struct st_session *s, const struct st_patch_file *file, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
 	struct st_work w;
-	int gone, ret = begin(&w, s, o, err, &gone);
+	bool left;
+	int gone, ret = begin(&w, s, o, err, file->m.name, &left, &gone);
 
 	if (ret)
 		return ret;
-	ret = apply(&w, file);
+	ret = apply(&w, file, left);
 	end(&w);
 	return ret;
 }
 
-static int revert(struct st_work *w, const char *name)
+static int revert(struct st_work *w, const char *name, bool left)
 {
 	struct st_moves moves = { 0 };
 	enum st_level level;
 	bool to_enabled;
 	int i = st_patch_find(w->ctl, name), ret;
 
+	if (i < 0 && left)
+		return 0;
 	if (i < 0)
 		return st_patch_fail(w->err, -ENOENT, "there is no patch %s in process %d (sidetrack patch list -p %d)", name,
 				     st_work_pid(w), st_work_pid(w));
@@ -194,11 +213,12 @@ static int revert(struct st_work *w, const char *name)
 int st_patch_revert(struct st_session *s, const char *name, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
 	struct st_work w;
-	int gone, ret = begin(&w, s, o, err, &gone);
+	bool left;
+	int gone, ret = begin(&w, s, o, err, name, &left, &gone);
 
 	if (ret)
 		return ret;
-	ret = revert(&w, name);
+	ret = revert(&w, name, left);
 	end(&w);
 	return ret;
 }
@@ -206,9 +226,9 @@ int st_patch_revert(struct st_session *s, const char *name, const struct st_patc
 int st_patch_arrived(struct st_session *s, bool fresh, const struct st_patch_options *o, char err[ST_ERR_MAX])
 {
 	unsigned int pending;
-	bool reversed;
+	bool reversed, left;
 	struct st_work w;
-	int n, ret = begin(&w, s, o, err, &n);
+	int n, ret = begin(&w, s, o, err, NULL, &left, &n);
 
 	if (ret)
 		return ret;

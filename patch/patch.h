@@ -79,8 +79,8 @@ void st_patch_close(struct st_patch_file *file);
  * @s: a session
  * @err: why not; the process is then as it was
  *
- * If the process has the patch in transition already, goes on with that, and reverses it if it is on its way out. Objects that
- * are not there are left out, until st_patch_arrived().
+ * If the process has the patch in transition already, goes on with that, and reverses it if it is on its way out; what a tool that
+ * was killed had only to complete is completed, and that is all. Objects that are not there are left out, until st_patch_arrived().
  *
  * Return: 0 enabled; 1 left in transition (no_wait); -EBUSY (who is in the way, or another transition is), -EEXIST (it is enabled
  *	already), -EINVAL (it does not fit: build, bytes, states, dependencies), -ECANCELED (a callback refused, or somebody else has

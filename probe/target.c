@@ -263,6 +263,9 @@ static int take_record(struct st_target *t, struct probe *probe, const struct st
 	p->hook.data = (void *)(uintptr_t)(t->ctl->self + offsetof(struct st_ctl, probe_rec) + i * sizeof(*p));
 	/* Where its system calls would harm vector state, the session sees to it. */
 	p->hook.flags = ST_HOOK_GENERAL_REGS;
+	p->brief = t->ctl->brief;
+	if (p->brief && (p->flags & (ST_PROBE_COUNT_ONLY | ST_PROBE_SLOW)) == ST_PROBE_COUNT_ONLY)
+		p->hook.flags |= ST_HOOK_IS_SHORT;
 	return 0;
 }
 

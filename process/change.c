@@ -49,7 +49,7 @@ static unsigned int wanted_bytes(struct st_ctl_site *c, const uint8_t **bytes)
 	struct st_ctl_form *f = st_site_form(c);
 
 	*bytes = f->bytes;
-	if (c->list[0])
+	if (st_site_list(c)[0])
 		return st_form_jump(f);
 	f = &c->form[ST_FORM_JUMP];
 	*bytes = c->direct ? c->direct_bytes : f->bytes;
@@ -339,7 +339,7 @@ static int under_a_jump(struct st_session *s, const struct st_ctl_site *c)
 
 bool st_site_waits(struct st_session *s, struct st_ctl_site *c)
 {
-	return st_site_live(c) && c->list[0] && !c->redirect && c->now == ST_FORM_JUMP &&
+	return st_site_live(c) && st_site_list(c)[0] && !c->redirect && c->now == ST_FORM_JUMP &&
 	       st_form_insns(&c->form[ST_FORM_JUMP]) > 1 && look_at_site(s, c) == HOLDS_ORIGINAL;
 }
 
@@ -378,14 +378,14 @@ void st_site_set_state(struct st_ctl_site *c)
 {
 	if (c->state == ST_SITE_FREE)
 		return;
-	if (c->list[0] || c->redirect)
-		__atomic_store_n(&c->state, c->list[0] ? ST_SITE_HOOKED : ST_SITE_PATCHED, __ATOMIC_RELEASE);
+	if (st_site_list(c)[0] || c->redirect)
+		__atomic_store_n(&c->state, st_site_list(c)[0] ? ST_SITE_HOOKED : ST_SITE_PATCHED, __ATOMIC_RELEASE);
 }
 
 /* It is asleep when its bytes are known to be its own, and not before. */
 static void settled(struct st_ctl_site *c)
 {
-	if (c->state != ST_SITE_FREE && !c->list[0] && !c->redirect)
+	if (c->state != ST_SITE_FREE && !st_site_list(c)[0] && !c->redirect)
 		__atomic_store_n(&c->state, ST_SITE_READY, __ATOMIC_RELEASE);
 }
 

@@ -199,17 +199,6 @@ static bool look_at_registers(struct st_evidence *e, const struct st_live *live,
 	return false;
 }
 
-static bool interrupted(const struct st_piece *p, size_t i)
-{
-	size_t n = (p->hi - p->lo) / sizeof(long);
-	unsigned long word[5] = { 0 };
-
-	for (size_t k = 0; k < 5; k++)
-		if (i + k >= 2 && i + k - 2 < n)
-			word[k] = p->word[i + k - 2];
-	return st_interrupted_pc(word, p->lo + i * sizeof(long), p->lo);
-}
-
 /* A stub that a signal has interrupted says more than a word that leads to old code: no unwinding makes it clean. */
 bool st_evidence_piece(const struct st_evidence *e, const struct st_live *live, const struct st_piece *p, struct st_found *f)
 {
@@ -220,14 +209,14 @@ bool st_evidence_piece(const struct st_evidence *e, const struct st_live *live, 
 		unsigned long addr = p->word[i] & ~live->pac;
 		int old;
 
-		if (addr >= e->ours_lo && addr < e->ours_hi && st_evidence_ours(e, addr) && interrupted(p, i)) {
+		if (addr >= e->ours_lo && addr < e->ours_hi && st_evidence_ours(e, addr) && st_live_interrupted(p, i)) {
 			*f = (struct st_found){ ST_BUSY_STUB, -1, addr, p->lo + i * sizeof(long) };
 			return true;
 		}
 		if (any || addr < e->lo || addr > e->hi + 1)
 			continue;
 		old = st_old_at(e, addr, false);
-		if (old < 0 && (old = st_old_at(e, addr, true)) >= 0 && !interrupted(p, i))
+		if (old < 0 && (old = st_old_at(e, addr, true)) >= 0 && !st_live_interrupted(p, i))
 			continue;
 		if (old >= 0) {
 			*f = (struct st_found){ ST_BUSY_WORD, old, addr, p->lo + i * sizeof(long) };
@@ -275,6 +264,27 @@ static bool look_at_pending(struct st_evidence *e, const struct st_live *live, s
 		}
 	}
 	return false;
+}
+
+/*
+ * A thread that is not on its own stack, and has been unwound to @bottom: what is parked on its own, and what else was taken for a part of
+ * the one that it is on, is not judged by that.
+ */
+static bool look_elsewhere(struct st_evidence *e, const struct st_live *live, unsigned long bottom, struct st_found *f)
+{
+	for (size_t i = 0; i < live->n; i++) {
+		struct st_piece p = live->piece[i];
+
+		if (st_regs_sp(&live->raw) >= p.lo && st_regs_sp(&live->raw) <= p.hi && bottom > p.lo) {
+			unsigned long by = (bottom < p.hi ? bottom - p.lo : p.hi - p.lo) / sizeof(long);
+
+			p.lo += by * sizeof(long);
+			p.word += by;
+		}
+		if (st_evidence_piece(e, live, &p, f))
+			return true;
+	}
+	return live->cut || look_at_pending(e, live, f);
 }
 
 /* ---- saying it ---- */
@@ -407,7 +417,8 @@ int st_evidence_check(struct st_evidence *e, struct st_thread *t, struct st_busy
 	if (busy ? f.how == ST_BUSY_WORD || f.how == ST_BUSY_PENDING : live.cut) {
 		const struct st_copy *copy = st_copy_take(e, &live);
 
-		if (copy && copy->verdict == ST_COPY_CLEAN) {
+		if (copy && copy->verdict == ST_COPY_CLEAN && (!live.foreign || !look_elsewhere(e, &live, copy->bottom, &f)) &&
+		    (!copy->scanned || !look_at_pending(e, &live, &f))) {
 			st_live_free(&live);
 			return 0;
 		}

@@ -6,6 +6,8 @@
  * stack, and the true addresses of the thread's pending returns (engine/return.h): none lies in the code, so it is clean. (2) If a
  * word does: the stack is unwound to a known bottom, on a copy (regs and live stack), while the thread runs on; no frame lies in the
  * code, and the next time the thread is stopped it stands exactly as it did: clean, the word was stale. What is not known is busy.
+ * A bottom is a frame whose description (.eh_frame, .debug_frame) says that it has no caller, or the beginning of a program or thread by
+ * its name; there are no guesses from frame pointers. Or the unwinding ends at a frame above which no word leads to the code.
  *
  * A thread that stands in the agent's code or in a stub is busy whatever its stack says: it may have decided already.
  */
@@ -79,7 +81,10 @@ int st_evidence_think(struct st_evidence *e);
  */
 int st_evidence_parked(struct st_evidence *e, struct st_stop *stop, struct st_busy *why);
 
-/* May threads of this process change stacks? Then a thread alone can't be called clean: st_evidence_parked() has to be asked, too. */
+/*
+ * May threads of this process change stacks? Then a thread alone can't be called clean: st_evidence_parked() has to be asked, too. Also
+ * true from when a check has found a thread on a stack that is not its own, so: to be asked after the checks.
+ */
 bool st_evidence_coroutines(struct st_evidence *e);
 
 #endif

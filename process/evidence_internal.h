@@ -30,7 +30,8 @@ struct st_copy {
 	unsigned int frame;	/* ST_COPY_BUSY: which frame is where */
 	size_t old;
 	unsigned long addr;
-	unsigned long bottom;	/* ST_COPY_CLEAN: where its stack ends */
+	unsigned long bottom;	/* ST_COPY_CLEAN: where its stack ends, or what was unwound of it */
+	bool scanned;		/* ... by its words from there on: no pending return may lead there */
 	char why[120];		/* ST_COPY_UNKNOWN */
 };
 

@@ -70,6 +70,14 @@ int st_session_forget(struct st_session *s)
 	return ret;
 }
 
+/* A child that was forked before a patch came has not got it. */
+static bool has_patch(struct st_session *s, const struct st_ctl_site *c)
+{
+	uint8_t byte;
+
+	return !c->redirect || !st_mem_read(s->proc, (unsigned long)c->redirect & ~1ul, &byte, 1);
+}
+
 int st_session_settle(struct st_session *s)
 {
 	uint32_t used = st_sites_used(s), i, *site;
@@ -86,10 +94,10 @@ int st_session_settle(struct st_session *s)
 	for (i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
 
-		/* Objects that this process has not, or not any more, are the affair of the one that has them. */
-		if (c->state != ST_SITE_FREE && holds(s, c)) {
+		/* Objects that this process has not, or not any more, are the affair of the one that has them. So are patches. */
+		if (c->state != ST_SITE_FREE && holds(s, c) && has_patch(s, c)) {
 			site[n++] = i;
-			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && c->list[0]);
+			traps = traps || (st_site_live(c) && c->now == ST_FORM_BREAKPOINT && st_site_list(c)[0]);
 		}
 	}
 	/* It may have been forked before its parent had breakpoints, and have no handler for them. */
@@ -105,6 +113,17 @@ int st_session_settle(struct st_session *s)
 	return ret;
 }
 
+/* One look instead of a walk through all mappings: most processes have none that begins and ends there. */
+static bool maps_nothing_there(int pid, uint64_t at)
+{
+	unsigned long size = sysconf(_SC_PAGESIZE), end = at + (sizeof(struct st_ctl) + size - 1) / size * size;
+	char path[96];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", pid, (unsigned long)at, end);
+	return lstat(path, &st) && errno == ENOENT;
+}
+
 /* Has the process a mapping of this file, where the session's has it? A tool has it elsewhere. */
 static bool maps_file(int pid, const char *inode, uint64_t at)
 {
@@ -113,6 +132,8 @@ static bool maps_file(int pid, const char *inode, uint64_t at)
 	size_t room = 0;
 	FILE *f;
 
+	if (maps_nothing_there(pid, at))
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	f = fopen(path, "re");
 	if (!f)

@@ -53,6 +53,7 @@ int st_session_grace(struct st_session *s)
 {
 	size_t len = sizeof(struct st_slot) * ST_THREADS;
 	struct st_slot *was = malloc(len), *now = malloc(len);
+	uint32_t flips = s->ctl->flips;
 	int ret = was && now ? st_mem_read(s->proc, s->ctl->threads, was, len) : -ENOMEM;
 	bool busy = true;
 
@@ -69,7 +70,10 @@ int st_session_grace(struct st_session *s)
 	free(now);
 	if (ret)
 		return ret == -ESRCH ? ret : st_session_fail(s, ret, "can't read the agent's memory: %s", strerror(-ret));
-	return busy ? st_session_fail(s, -EBUSY, "a thread stays in a probe") : 0;
+	if (busy)
+		return st_session_fail(s, -EBUSY, "a thread stays in a probe");
+	s->ctl->graced = flips;
+	return 0;
 }
 
 static int fn_order(const void *a, const void *b)
@@ -97,25 +101,70 @@ static int settle_both(struct st_session *s, const uint32_t *a, size_t na, const
 	return ret;
 }
 
-int st_sites_returns_last(struct st_session *s, const uint32_t *site, size_t n)
+/* Hooks look; then those of a transition change where the thread goes; then the one that follows it to its return sees where. */
+static int rank(const struct st_session *s, const struct st_ctl_site *c, unsigned long hook)
 {
-	bool waited = false;
+	if (hook == st_session_address(s, &c->ret.hook))
+		return 2;
+	return hook - st_session_address(s, &s->ctl->transition) < sizeof(s->ctl->transition);
+}
 
-	for (size_t i = 0; i < n; i++) {
-		struct st_ctl_site *c = &s->ctl->site[site[i]];
-		unsigned long hook = st_session_address(s, &c->ret.hook);
-		int at = hook_place(c->list, hook);
+/* Is it worth while for the stub to look whether the only hook can do without registers? (ST_SITE_ALONE) */
+static void hint(struct st_session *s, struct st_ctl_site *c)
+{
+	const unsigned long *list = st_site_list(c);
+	uint64_t at = list[0] - (s->ctl->self + offsetof(struct st_ctl, probe_rec)), i = at / sizeof(struct st_ctl_probe);
 
-		if (!c->returns[0] || (at >= 0 && (at + 1 == ST_SITE_HOOKS_MAX || !c->list[at + 1])))
-			continue;
-		/* Nobody may come to it twice: who walks the list now is waited for before it is put in again. */
-		list_remove(c->list, hook);
-		if (at >= 0 && !waited && st_session_grace(s))
-			return -EBUSY;
-		waited = waited || at >= 0;
-		list_add(c->list, hook);
-	}
+	if (list[0] && !list[1] && i < ST_PROBES_MAX && !(c->site.flags & ST_SITE_INSIDE) &&
+	    s->ctl->probe_rec[i].hook.flags & ST_HOOK_IS_SHORT)
+		__atomic_fetch_or(&c->site.flags, ST_SITE_ALONE, __ATOMIC_RELAXED);
+	else if (list[0] && list[1])
+		__atomic_fetch_and(&c->site.flags, ~(unsigned long)ST_SITE_ALONE, __ATOMIC_RELAXED);
+}
+
+/* The list that does not count is written, and counts. -EBUSY: a thread may be reading it still. */
+static int list_set(struct st_session *s, struct st_ctl_site *c, const unsigned long *list, int n)
+{
+	unsigned long *to = c->list[st_site_list(c) == c->list[0]];
+	int ret = c->flip > s->ctl->graced ? st_session_grace(s) : 0;
+
+	if (ret)
+		return ret;
+	memset(to, 0, sizeof(c->list[0]));
+	memcpy(to, list, (size_t)n * sizeof(*list));
+	c->flip = ++s->ctl->flips;
+	__atomic_store_n(&c->site.hooks, (void *)st_session_address(s, to), __ATOMIC_RELEASE);
+	hint(s, c);
 	return 0;
+}
+
+/* NULL, or why not. */
+static const char *hook_add(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
+{
+	unsigned long list[ST_SITE_HOOKS_MAX + 1];
+	int n = 0, at;
+
+	memcpy(list, st_site_list(c), sizeof(list));
+	while (n < ST_SITE_HOOKS_MAX && list[n])
+		n++;
+	if (n == ST_SITE_HOOKS_MAX)
+		return "as many probes as it can have sit on it already";
+	for (at = n; at && rank(s, c, list[at - 1]) > rank(s, c, hook); at--)
+		list[at] = list[at - 1];
+	list[at] = hook;
+	return list_set(s, c, list, n + 1) ? "a thread stays in a probe there" : NULL;
+}
+
+static int hooks_remove(struct st_session *s, struct st_ctl_site *c, unsigned long hook, unsigned long other)
+{
+	const unsigned long *is = st_site_list(c);
+	unsigned long list[ST_SITE_HOOKS_MAX];
+	int n = 0, i;
+
+	for (i = 0; i < ST_SITE_HOOKS_MAX && is[i]; i++)
+		if (is[i] != hook && is[i] != other)
+			list[n++] = is[i];
+	return n < i ? list_set(s, c, list, n) : 0;
 }
 
 const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook,
@@ -123,9 +172,10 @@ const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const 
 {
 	unsigned long follow = st_session_address(s, &c->ret.hook);
 	bool first = !c->returns[0] && (flags & ST_SESSION_RETURN);
+	const char *why;
 
 	if (!(flags & ST_SESSION_RETURN))
-		return list_add(c->list, hook) ? NULL : "as many probes as it can have sit on it already";
+		return hook_add(s, c, hook);
 	if (c->site.flags & ST_SITE_INSIDE)
 		return "a return probe sits on a function's entry, and a place inside another function has a probe there";
 	if (name && st_return_refused(name))
@@ -134,19 +184,16 @@ const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const 
 		return "its returns can't be followed";
 	if (!list_add(c->returns, hook))
 		return "as many return probes as it can have sit on it already";
-	if (first && !list_add(c->list, follow)) {
+	why = first ? hook_add(s, c, follow) : NULL;
+	if (why)
 		list_remove(c->returns, hook);
-		return "as many probes as it can have sit on it already";
-	}
-	return NULL;
+	return why;
 }
 
-void st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
+int st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook)
 {
-	list_remove(c->list, hook);
 	list_remove(c->returns, hook);
-	if (!c->returns[0])
-		list_remove(c->list, st_session_address(s, &c->ret.hook));
+	return hooks_remove(s, c, hook, c->returns[0] ? 0 : st_session_address(s, &c->ret.hook));
 }
 
 /*
@@ -201,7 +248,7 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 		if (site[i] < 0)
 			continue;
 		c = &s->ctl->site[site[i]];
-		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : c->list, addr) >= 0) {
+		if (hook_place(flags & ST_SESSION_RETURN ? c->returns : st_site_list(c), addr) >= 0) {
 			/* By its record; a tool may have been killed before the bytes were changed. */
 			there[nthere++] = (uint32_t)site[i];
 			continue;
@@ -218,14 +265,14 @@ static int do_hook(struct st_session *s, unsigned long addr, struct st_fn *fn, s
 		ret = settle_hooks(s, fn, site, n, flags, there, nthere, NULL, 0);
 	if (!ret)
 		ret = settle_hooks(s, fn, site, n, flags, mine, count, also, nalso);
-	if (!ret)
-		ret = st_sites_returns_last(s, mine, count);
 	if (ret) {
 		char err[ST_ERR_MAX];
 
 		memcpy(err, s->err, sizeof(err));
 		for (size_t i = 0; i < count; i++)
-			st_site_remove_hook(s, &s->ctl->site[mine[i]], addr);
+			/* Somebody stays in a hook there: he may pass over another one. */
+			if (st_site_remove_hook(s, &s->ctl->site[mine[i]], addr))
+				list_remove(st_site_list(&s->ctl->site[mine[i]]), addr);
 		if (ret != -ESRCH)
 			settle_both(s, mine, count, also, nalso);
 		memcpy(s->err, err, sizeof(err));
@@ -286,15 +333,15 @@ static int do_unhook(struct st_session *s, unsigned long addr)
 
 	if (!mine)
 		return st_session_fail(s, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < used; i++) {
+	for (uint32_t i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
 
-		if (c->state == ST_SITE_FREE || (hook_place(c->list, addr) < 0 && hook_place(c->returns, addr) < 0))
+		if (c->state == ST_SITE_FREE || (hook_place(st_site_list(c), addr) < 0 && hook_place(c->returns, addr) < 0))
 			continue;
-		st_site_remove_hook(s, c, addr);
+		ret = st_site_remove_hook(s, c, addr);
 		mine[count++] = i;
 	}
-	if (count)
+	if (!ret && count)
 		ret = st_sites_settle(s, mine, count);
 	if (!ret && count)
 		ret = st_session_grace(s);

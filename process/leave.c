@@ -182,13 +182,13 @@ int st_session_release(struct st_session *s, const unsigned int *region, size_t 
 /* The hooks of its users go; what the agent needs for itself stays until nobody needs that. */
 static void drop_hooks(struct st_session *s, struct st_ctl_site *c)
 {
-	unsigned long internal = st_session_address(s, s->ctl->internal);
+	unsigned long internal = st_session_address(s, s->ctl->internal), *list = st_site_list(c);
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < ST_SITE_HOOKS_MAX && c->list[i]; i++)
-		if (c->list[i] - internal < sizeof(s->ctl->internal))
-			c->list[n++] = c->list[i];
-	memset(c->list + n, 0, sizeof(c->list) - n * sizeof(c->list[0]));
+	for (unsigned int i = 0; i < ST_SITE_HOOKS_MAX && list[i]; i++)
+		if (list[i] - internal < sizeof(s->ctl->internal))
+			list[n++] = list[i];
+	memset(list + n, 0, sizeof(c->list[0]) - n * sizeof(list[0]));
 	memset(c->returns, 0, sizeof(c->returns));
 }
 

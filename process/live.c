@@ -55,28 +55,37 @@ bool st_interrupted_pc(const unsigned long word[5], unsigned long where, unsigne
 }
 
 /*
- * Is there a signal frame, as the kernel writes them, around word @i? The stack pointer that it holds, else 0. By what no program has by
- * chance: the floating-point record's magic number behind the registers (ARM and AArch64 programs have such units), cs and flags.
+ * Is word @i the pc that a signal frame holds, as the kernel writes them? By what no program has by chance: the floating-point record's
+ * magic number behind the registers (ARM and AArch64 programs have such units), cs and flags. The stack pointer goes to *@sp.
  */
-static unsigned long signal_frame_sp(const struct st_piece *p, size_t i)
+static bool signal_frame(const struct st_piece *p, size_t i, unsigned long *sp)
 {
 	size_t n = (p->hi - p->lo) / sizeof(long);
+	const unsigned long *w = p->word + i;
 #if defined(__x86_64__)
-	if ((p->word[i] & 0xffff) != 0x33 || i < 3 || !(p->word[i - 1] & 2))
-		return 0;
-	(void)n;
-	return p->word[i - 3];
+	/* sp, pc, flags, cs gs fs ss */
+	if (i < 1 || i + 2 >= n || (w[2] & 0xffff) != 0x33 || !(w[1] & 2))
+		return false;
+	*sp = w[-1];
 #elif defined(__aarch64__)
 	/* struct sigcontext: sp, pc, pstate, 8 bytes of padding, struct fpsimd_context. */
-	if (p->word[i] != 0x0000021046508001 || i < 4 || i >= n)
-		return 0;
-	return p->word[i - 4];
+	if (i < 1 || i + 3 >= n || w[3] != 0x0000021046508001)
+		return false;
+	*sp = w[-1];
 #else
-	/* struct ucontext: sp at 84, struct vfp_sigframe at 232. */
-	if (p->word[i] != 0x56465001 || i < 37 || i >= n || (p->word[i - 34] & 0x1f) != 0x10)
-		return 0;
-	return p->word[i - 37];
+	/* struct ucontext: sp at 84, pc at 92, cpsr, struct vfp_sigframe at 232, or behind 160 bytes for iWMMXt. */
+	if (i < 2 || i + 35 >= n || (w[1] & 0x1f) != 0x10 || (w[35] != 0x56465001 && (i + 75 >= n || w[75] != 0x56465001)))
+		return false;
+	*sp = w[-2];
 #endif
+	return true;
+}
+
+bool st_live_interrupted(const struct st_piece *p, size_t i)
+{
+	unsigned long sp;
+
+	return signal_frame(p, i, &sp);
 }
 
 struct reading {
@@ -222,11 +231,9 @@ int st_live_read(struct st_thread *thread, unsigned long stack_end, struct st_li
 		size_t n = (p->hi - p->lo) / sizeof(long);
 
 		for (size_t k = 0; !ret && k < n; k++) {
-			unsigned long sp = signal_frame_sp(p, k);
+			unsigned long sp;
 
-			if (!sp)
-				continue;
-			if (!covered(live, sp))
+			if (signal_frame(p, k, &sp) && !covered(live, sp))
 				ret = add_interrupted(&r, sp);
 		}
 	}

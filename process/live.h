@@ -44,6 +44,10 @@ void st_live_free(struct st_live *live);
 /* A word of it. False: it was not read. */
 bool st_live_word(const struct st_live *live, unsigned long addr, unsigned long *word);
 
+/* Is its word @i the pc that a signal frame holds? No program has by chance what is looked for around it, ST_FRAME_WORDS at most away. */
+#define ST_FRAME_WORDS	80
+bool st_live_interrupted(const struct st_piece *p, size_t i);
+
 /* Bits that sign code pointers (AArch64), else 0. */
 unsigned long st_pac_mask(pid_t tid);
 

@@ -595,11 +595,19 @@ static int map_segment(struct st_remote *remote, const struct image *im, const E
 static int map_all(struct st_remote *remote, const struct image *im, unsigned long bias,
 		   const uint8_t *mem, int fd)
 {
+	unsigned long end = im->lo;
 	size_t i;
 	int ret = 0;
 
-	for (i = 0; i < im->nload && !ret; i++)
-		ret = map_segment(remote, im, &im->load[i], bias, mem, fd);
+	for (i = 0; i < im->nload && !ret; i++) {
+		unsigned long start = st_page_down(im->load[i].p_vaddr);
+
+		if (start > end)
+			ret = st_remote_mprotect(remote, bias + end, start - end, PROT_NONE);
+		end = st_page_up(im->load[i].p_vaddr + im->load[i].p_memsz);
+		if (!ret)
+			ret = map_segment(remote, im, &im->load[i], bias, mem, fd);
+	}
 	/* Whole pages only, as the dynamic loader does it. */
 	if (!ret && st_page_down(im->relro_end) > st_page_down(im->relro) && im->relro >= im->lo &&
 	    im->relro_end <= im->hi)
@@ -647,6 +655,9 @@ int st_load_check(const void *file, size_t len, char *err)
 	return ret;
 }
 
+/* Memory may be executable from the beginning, but not become so, in a process with PR_SET_MDWE. */
+#define AREA_PROT (PROT_READ | PROT_EXEC)
+
 int st_load(struct st_remote *remote, const void *file, size_t len, const struct st_load_opts *opts,
 	    struct st_loaded *loaded, char *err)
 {
@@ -659,7 +670,7 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 	if (ret)
 		return ret;
 	span = im.hi - im.lo;
-	ret = st_remote_area(remote, span, opts->near, opts->near_end, opts->reach, PROT_NONE,
+	ret = st_remote_area(remote, span, opts->near, opts->near_end, opts->reach, AREA_PROT,
 			     &base, err);
 	if (ret)
 		return ret;
@@ -675,7 +686,7 @@ int st_load(struct st_remote *remote, const void *file, size_t len, const struct
 
 		st_remote_close(remote, fd);
 		fd = -1;
-		ret = st_remote_mmap(remote, &again, span, PROT_NONE,
+		ret = st_remote_mmap(remote, &again, span, AREA_PROT,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (!ret)
 			ret = map_all(remote, &im, bias, mem, fd);

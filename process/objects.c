@@ -18,6 +18,8 @@
 /* More program headers than this are damage. */
 #define PHDRS_MAX 256
 #define NOTES_MAX 65536
+#define DYNAMIC_MAX 1024
+#define SONAME_MAX 256
 
 static unsigned int prot_of(ElfW(Word) flags)
 {
@@ -123,6 +125,62 @@ static void read_build_id(struct st_object *obj, struct st_proc *proc, int fd,
 	}
 }
 
+/* Where what the file has at an address is: in memory there, in the file at its offset. 0: nowhere. */
+static unsigned long where_is(const struct st_object *obj, bool memory, unsigned long vaddr)
+{
+	for (size_t i = 0; i < obj->nsegments; i++) {
+		unsigned long start = obj->segment[i].start - obj->bias;
+
+		if (vaddr >= start && vaddr - start < obj->segment[i].filesz)
+			return memory ? obj->bias + vaddr : obj->segment[i].offset + (vaddr - start);
+	}
+	return 0;
+}
+
+/* Both places are in one string table, as the dynamic section has them. */
+static void read_soname(struct st_object *obj, struct st_proc *proc, int fd, const ElfW(Phdr) * phdr, size_t n)
+{
+	unsigned long strings = 0, name = 0;
+	char text[SONAME_MAX];
+	size_t i;
+
+	for (i = 0; i < n && phdr[i].p_type != PT_DYNAMIC; i++)
+		;
+	for (size_t k = 0; i < n && k < phdr[i].p_filesz / sizeof(ElfW(Dyn)) && k < DYNAMIC_MAX;) {
+		ElfW(Dyn) dyn[16];
+		size_t room = phdr[i].p_filesz / sizeof(dyn[0]) - k, count = room < 16 ? room : 16, j;
+
+		if (!read_at(proc, fd, (proc ? obj->bias + phdr[i].p_vaddr : phdr[i].p_offset) + k * sizeof(dyn[0]), dyn,
+			     count * sizeof(dyn[0])))
+			return;
+		for (j = 0; j < count && dyn[j].d_tag != DT_NULL; j++) {
+			if (dyn[j].d_tag == DT_SONAME)
+				name = dyn[j].d_un.d_val;
+			else if (dyn[j].d_tag == DT_STRTAB)
+				strings = dyn[j].d_un.d_ptr;
+		}
+		k = j < count ? DYNAMIC_MAX : k + count;
+	}
+	if (!strings || !name)
+		return;
+	/* glibc adds the bias in memory when it has come to this object, musl does not. */
+	if (proc && strings >= obj->lo)
+		strings -= obj->bias;
+	strings = where_is(obj, proc, strings);
+	/* Near the end of the table there is not so much to read. */
+	for (size_t len = sizeof(text); strings && len >= 8; len /= 2)
+		if (read_at(proc, fd, strings + name, text, len)) {
+			if (memchr(text, '\0', len) && *text)
+				obj->priv->soname = strdup(text);
+			return;
+		}
+}
+
+bool st_object_called(const struct st_object *object, const char *name)
+{
+	return !strcmp(object->name, name) || (object->priv->soname && !strcmp(object->priv->soname, name));
+}
+
 static bool read_headers(struct st_proc *proc, int fd, unsigned long base, ElfW(Ehdr) * ehdr,
 			 ElfW(Phdr) * *phdr)
 {
@@ -226,6 +284,7 @@ static int add_mapped(struct st_objects *objs, const struct st_maps *maps, const
 	obj->priv->map_start = map->start;
 	obj->priv->map_end = map->end;
 	read_build_id(obj, proc, -1, phdr, ehdr.e_phnum);
+	read_soname(obj, proc, -1, phdr, ehdr.e_phnum);
 	return 0;
 no:
 	free(phdr);
@@ -447,6 +506,7 @@ int st_objects_file(const char *path, struct st_objects **out, char *err)
 		return st_fail(err, -ENOEXEC, "%s has no usable program headers", path);
 	}
 	read_build_id(obj, NULL, fd, phdr, ehdr.e_phnum);
+	read_soname(obj, NULL, fd, phdr, ehdr.e_phnum);
 	*out = objs;
 	return 0;
 }

@@ -115,7 +115,7 @@ void st_coroutines_free(struct st_coroutines *c)
 /* ---- looking for them ---- */
 
 #define CHUNK	(1ul << 20)
-#define MARGIN	(8 * sizeof(long))	/* words that say what another is: seen together in one of two chunks */
+#define MARGIN	(2 * ST_FRAME_WORDS * sizeof(long))	/* words that say what another is: seen together in one of two chunks */
 #define MAX	(64ull << 30)		/* of mapped memory, most of which has no page */
 
 struct search {

@@ -314,6 +314,9 @@ int st_objects_read(struct st_proc *proc, struct st_objects **objs, char *err);
  * architecture, or damaged. */
 int st_objects_file(const char *path, struct st_objects **objs, char *err);
 
+/* Is this its name? The last component of its path is, and its DT_SONAME. */
+bool st_object_called(const struct st_object *object, const char *name);
+
 void st_objects_free(struct st_objects *objs);
 
 /* Is this object, at its place, one of those? NULL: of none. */

@@ -424,8 +424,12 @@ static int run(struct st_remote *r, int request, bool want_event, enum where *at
 
 	for (;;) {
 		/* A thread that is still under way from before is only waited for. */
-		if (!r->running && ptrace(request, r->thread->tid, NULL, NULL))
+		if (!r->running && ptrace(request, r->thread->tid, NULL, NULL)) {
+			/* Only this says that it is gone; else it needs what we have put there. */
+			if (errno != ESRCH)
+				return -errno;
 			goto dead;
+		}
 		ret = st_wait(r->thread->tid, &status, deadline);
 		r->running = ret == -ETIMEDOUT;
 		if (r->running)
@@ -479,6 +483,8 @@ static int to_event(struct st_remote *r)
 	while (!ret && at != EVENT_STOP) {
 		/* Each time: any other trap that comes first takes the request back. */
 		if (ptrace(PTRACE_INTERRUPT, r->thread->tid, NULL, NULL)) {
+			if (errno != ESRCH)
+				return -errno;
 			r->dead = true;
 			r->thread->state = ST_THREAD_GONE;
 			return -ESRCH;

@@ -371,6 +371,7 @@ static int load_agent(struct st_session *s, struct st_remote *r)
 	      agent_symbol(s, &l, "st_no_syscalls", &quiet);
 	if (ret)
 		return ret;
+	optional_symbol(&l, "st_agent_count_brief", &ctl->brief);
 	optional_symbol(&l, "st_return", &ctl->ret);
 	optional_symbol(&l, "st_return_enter", &ctl->return_enter);
 	optional_symbol(&l, "st_returns_list", &ctl->returns_list);

@@ -84,9 +84,7 @@ int st_session_hook_internal(struct st_session *s, unsigned int i, unsigned long
 int st_session_unhook_internal(struct st_session *s, unsigned int i);
 /* The record alone. NULL, or why the hook can't be added. */
 const char *st_site_add_hook(struct st_session *s, struct st_ctl_site *c, const char *name, unsigned long hook, unsigned int flags);
-void st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook);
-/* The hook that follows a function to its return becomes the last of its site's list: what others change there it must see. */
-int st_sites_returns_last(struct st_session *s, const uint32_t *site, size_t n);
+int st_site_remove_hook(struct st_session *s, struct st_ctl_site *c, unsigned long hook);
 
 /* change.c: the bytes of these records' sites become what the records say. All or none. */
 int st_sites_settle(struct st_session *s, const uint32_t *site, size_t n);

@@ -76,7 +76,7 @@ void st_sites_kinds(const struct st_ctl *ctl, uint64_t hook, unsigned long kinds
 		bool on = false;
 
 		for (int k = 0; k < ST_SITE_HOOKS_MAX; k++)
-			on = on || c->list[k] == hook || c->returns[k] == hook;
+			on = on || st_site_list(c)[k] == hook || c->returns[k] == hook;
 		if (on && c->state != ST_SITE_FREE && kind < ST_KIND_NO)
 			kinds[kind]++;
 	}
@@ -366,7 +366,7 @@ static const char *new_record(struct st_session *s, struct fresh *f, struct st_c
 	c->site.func = f->plan.inside ? f->plan.addr : f->plan.func;
 	c->site.flags = (vector ? 0 : ST_SITE_GENERAL) | (thumb ? ST_SITE_THUMB : 0) | (f->plan.inside ? ST_SITE_INSIDE : 0);
 	c->site.ip = f->plan.addr;
-	c->site.hooks = (void *)st_session_address(s, c->list);
+	c->site.hooks = (void *)st_session_address(s, c->list[0]);
 	c->ret.hook.size = sizeof(c->ret.hook);
 	c->ret.hook.func = (st_hook_fn)(unsigned long)s->ctl->return_enter;
 	c->ret.hook.data = (void *)st_session_address(s, &c->ret);

@@ -95,7 +95,8 @@ int st_wait(pid_t tid, int *status, uint64_t deadline_ns)
 
 		if (got == tid)
 			return 0;
-		if (got < 0 && errno != EINTR)
+		/* Anything else says nothing about the thread. */
+		if (got < 0 && errno == ECHILD)
 			return -ESRCH;
 		if (st_now_ns() > deadline_ns)
 			return -ETIMEDOUT;

@@ -59,6 +59,7 @@ void st_symbols_free(struct st_object_priv *priv)
 	}
 	if (priv->fd >= 0)
 		close(priv->fd);
+	free(priv->soname);
 	free(priv->phdr);
 	free(priv->sym);
 	free(priv->func);

@@ -17,6 +17,7 @@ struct st_object_priv {
 	ElfW(Phdr) * phdr;
 	unsigned long inode;
 	unsigned long map_start, map_end; /* its first mapping: names it in /proc/PID/map_files */
+	char *soname; /* NULL: it has none */
 	int fd;
 	bool tried; /* to open the file */
 

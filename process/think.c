@@ -81,6 +81,7 @@ const struct st_copy *st_copy_take(struct st_evidence *e, struct st_live *live)
 
 		if (p->hi - p->lo <= COPY_MAX)
 			continue;
+		copy->live.cut = true;
 		p->hi = p->lo + COPY_MAX;
 		less = realloc(p->word, COPY_MAX);
 		p->word = less ?: p->word;

@@ -63,6 +63,11 @@ static struct st_ctl_site *site_of(struct st_session *s, const struct st_ctl_mov
 	return c && c->state != ST_SITE_FREE && c->addr == m->addr ? c : NULL;
 }
 
+bool st_transition_finishing(struct st_session *s)
+{
+	return transition(s)->patch && transition(s)->finishing;
+}
+
 /* ---- the agent's state ---- */
 
 static int state_address(struct st_session *s, unsigned long *at)
@@ -190,7 +195,10 @@ static int add_pieces(struct st_session *s, struct old *o, const struct st_ctl_m
 	return ret;
 }
 
-/* The stubs too: displaced instructions run there, and a call among them comes back there. */
+/*
+ * The stubs too, from where the displaced instructions are: they run there, and a call among them comes back there. Who is in front of
+ * that is in the agent, or stands in the stub, and is busy anyway; what each hit leaves below the stack would look like more.
+ */
 static int add_stubs(struct st_session *s, struct old *o, const struct st_ctl_move *m)
 {
 	const struct st_ctl_site *c = site_of(s, m);
@@ -198,7 +206,8 @@ static int add_stubs(struct st_session *s, struct old *o, const struct st_ctl_mo
 
 	for (int i = 0; c && !ret && i < ST_FORMS; i++)
 		if (c->form[i].stub)
-			ret = add_old(o, (unsigned long)c->form[i].stub, (unsigned long)(c->form[i].stub + c->form[i].size), m->name);
+			ret = add_old(o, (unsigned long)(c->form[i].stub + c->form[i].moved), (unsigned long)(c->form[i].stub + c->form[i].size),
+				      m->name);
 	return ret;
 }
 
@@ -344,6 +353,36 @@ static int find_sites(struct st_session *s, struct st_move *move, size_t n, stru
 	return ret;
 }
 
+/*
+ * A child that was forked before the patch was mapped has not got it. Where its code leads to a stub, because of a probe, it would go
+ * where the records say, with its parent.
+ */
+static int look_at_children(struct st_session *s, const struct st_move *move, size_t n, const struct sites *x)
+{
+	size_t count;
+	int *pid = st_session_sharers(s, &count), ret = 0;
+
+	for (size_t i = 0; pid && !ret && i < count; i++) {
+		struct st_proc *proc;
+
+		if (st_proc_open(pid[i], &proc, NULL))
+			continue;
+		for (size_t k = 0; !ret && k < n; k++) {
+			const struct st_ctl_site *c = &s->ctl->site[x->site[k]];
+			const struct st_ctl_form *f = &c->form[ST_FORM_JUMP];
+			uint8_t now[ST_JUMP_MAX], there;
+
+			if (move[k].next && st_form_jump(f) && st_mem_read(proc, move[k].next & ~1ul, &there, 1) == -EFAULT &&
+			    !st_mem_read(proc, (unsigned long)c->addr, now, st_form_jump(f)) && !memcmp(now, f->bytes, st_form_jump(f)))
+				ret = st_session_fail(s, -EBUSY, "process %d was forked before the patch was there, and has a probe on %s that it shares "
+						      "with process %d: take that off first", pid[i], move[k].fn.name, s->pid);
+		}
+		st_proc_close(proc);
+	}
+	free(pid);
+	return ret;
+}
+
 /* Hooks of this file's that are on sites: of a transition that ends, or that a tool was killed in before it counted. */
 static int remove_hooks(struct st_session *s)
 {
@@ -355,21 +394,19 @@ static int remove_hooks(struct st_session *s)
 
 	if (!mine)
 		return st_session_fail(s, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < used; i++) {
+	for (uint32_t i = 0; !ret && i < used; i++) {
 		struct st_ctl_site *c = &s->ctl->site[i];
-		bool found = false;
+		unsigned long hook = 0;
 
-		if (c->state == ST_SITE_FREE)
+		for (int k = 0; c->state != ST_SITE_FREE && k < ST_SITE_HOOKS_MAX; k++)
+			if (st_site_list(c)[k] - from < sizeof(*transition(s)))
+				hook = st_site_list(c)[k];
+		if (!hook)
 			continue;
-		for (int k = ST_SITE_HOOKS_MAX; k--;)
-			if (c->list[k] && c->list[k] - from < sizeof(*transition(s))) {
-				st_site_remove_hook(s, c, c->list[k]);
-				found = true;
-			}
-		if (found)
-			mine[n++] = i;
+		ret = st_site_remove_hook(s, c, hook);
+		mine[n++] = i;
 	}
-	if (n)
+	if (!ret && n)
 		ret = st_sites_settle(s, mine, n) ?: st_session_grace(s);
 	free(mine);
 	return ret;
@@ -420,7 +457,7 @@ static int hook_quiescent(struct st_session *s, unsigned long func)
 			continue;
 		f = st_object_function_at(&objs->object[i], sym.addr);
 		if (f && f->addr == sym.addr)
-			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa, .name = f->name };
+			fn[n++] = (struct st_fn){ .addr = f->addr, .size = f->size, .room = f->room, .isa = f->isa, .name = "st_quiescent" };
 	}
 	*hook = (struct st_hook){ .size = sizeof(*hook), .flags = ST_HOOK_GENERAL_REGS | ST_HOOK_RECURSE, .func = (st_hook_fn)func };
 	ret = n ? st_session_hook(s, hook, fn, n, 0) : 0;
@@ -438,11 +475,11 @@ static int begin(struct st_session *s, unsigned int patch, enum st_level level, 
 
 	if (ret)
 		return st_session_fail(s, ret, "the agent in process %d can't make transitions", s->pid);
-	ret = write_mode(s, s->proc, ST_MODE_RESIDENT) ?: find_sites(s, move, n, x);
+	ret = write_mode(s, s->proc, ST_MODE_RESIDENT) ?: find_sites(s, move, n, x) ?: look_at_children(s, move, n, x);
 	if (ret)
 		return ret;
 	t->level = level;
-	t->reversed = t->started = t->whole = t->turns = 0;
+	t->reversed = t->started = t->whole = t->turns = t->finishing = 0;
 	t->moves = (uint32_t)n;
 	for (; !ret && hooked < n; hooked++) {
 		struct st_ctl_site *c = &s->ctl->site[x->site[hooked]];
@@ -454,7 +491,7 @@ static int begin(struct st_session *s, unsigned int patch, enum st_level level, 
 			ret = st_session_fail(s, -EBUSY, "the function %s can't be replaced now: %s", move[hooked].fn.name, why);
 		st_site_set_state(c);
 	}
-	ret = ret ?: st_sites_settle(s, x->all, x->count) ?: st_sites_returns_last(s, x->all, n) ?: hook_quiescent(s, quiescent);
+	ret = ret ?: st_sites_settle(s, x->all, x->count) ?: hook_quiescent(s, quiescent);
 	if (!ret)
 		__atomic_store_n(&t->patch, patch + 1, __ATOMIC_RELEASE);
 	return ret;
@@ -746,9 +783,9 @@ static int is_through(struct st_session *s, struct st_transition_state *state, b
 	struct st_ctl_transition *t = transition(s);
 	int ret = read_state(s, state);
 
-	if (!ret && (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER))
+	if (!ret && !t->finishing && (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER))
 		t->reversed = mode_of(state) == ST_MODE_SET_OTHER;
-	*through = !ret && t->started && mode_of(state) == (t->reversed ? ST_MODE_RESIDENT : ST_MODE_OTHER);
+	*through = !ret && (t->finishing || (t->started && mode_of(state) == (t->reversed ? ST_MODE_RESIDENT : ST_MODE_OTHER)));
 	return ret;
 }
 
@@ -844,6 +881,8 @@ static int reverse(struct st_session *s, struct st_transition_state *state)
 
 	if (ret)
 		return ret;
+	if (t->finishing)
+		return st_session_fail(s, -EALREADY, "the transition is over, but its end could not be completed; the next command tries again");
 	if (mode_of(state) == ST_MODE_SET_RESIDENT || mode_of(state) == ST_MODE_SET_OTHER ||
 	    (mode_of(state) == ST_MODE_OTHER && !t->reversed && !t->whole && t->level == ST_LEVEL_THREAD))
 		return complement(s, state);
@@ -891,7 +930,7 @@ int st_transition_force(struct st_session *s)
 /* ---- finish ---- */
 
 struct child {
-	struct st_proc *proc;
+	struct st_session *s;
 	struct st_stop *stop;
 };
 
@@ -900,55 +939,62 @@ static void resume_children(struct child *child, size_t n)
 	while (n--) {
 		if (child[n].stop)
 			st_resume(child[n].stop, NULL);
-		st_proc_close(child[n].proc);
+		st_session_close(child[n].s);
 	}
 }
 
-static int child_clean(struct st_session *s, struct child *c, const struct st_range *range, size_t n)
+/* Does its code lead to our hooks? What is not changed there, or jumps to a patch by itself, stays as it is. */
+static bool is_concerned(struct st_session *s, struct st_session *child)
 {
-	for (size_t i = 0; i < st_stop_count(c->stop); i++) {
-		struct st_thread *t = st_stop_thread(c->stop, i);
-		struct st_hit hit = { 0 };
+	const struct st_ctl_transition *t = transition(s);
 
-		if (st_scan(t, range, n, &hit))
-			return st_session_fail(s, -EBUSY, "process %d, which process %d has forked meanwhile, is, or may come back to, code that is "
-					       "being left (%#lx)", (int)st_proc_pid(c->proc), s->pid, hit.value);
+	for (uint32_t i = 0; i < moves(s); i++) {
+		const struct st_ctl_site *c = site_of(s, &t->move[i]);
+		uint8_t now[ST_JUMP_MAX];
+		unsigned int len = c ? st_form_jump(&c->form[ST_FORM_JUMP]) : 0;
+
+		if (len && !st_mem_read(child->proc, (unsigned long)c->addr, now, len) && !memcmp(now, c->form[ST_FORM_JUMP].bytes, len))
+			return true;
 	}
-	return 0;
+	return false;
 }
 
-/* Ranges of the code that is left, of the stubs and of the agent: a child stands in none of them, and comes back to none. */
-static struct st_range *child_ranges(struct st_session *s, size_t *n)
+/* Stopped, and out of the code that is left. */
+static int stop_child(struct st_session *s, struct child *c, const struct old *o)
 {
-	struct st_range *range;
-	struct old o;
-	size_t k = 0;
+	struct st_evidence *e;
+	int ret = st_evidence_open(c->s, o->list, o->n, &e, s->err);
+	bool clean = false;
 
-	if (collect_old(s, &o)) {
-		free(o.list);
-		return NULL;
-	}
-	range = calloc(o.n + ST_REGIONS_MAX + 1, sizeof(*range));
-	for (size_t i = 0; range && i < o.n; i++)
-		range[k++] = (struct st_range){ o.list[i].lo + 1, o.list[i].hi };
-	for (int i = 0; range && i < ST_REGIONS_MAX; i++) {
-		const struct st_ctl_region *r = &s->ctl->region[i];
+	if (ret)
+		return ret;
+	for (int pass = 0; !ret && !clean && pass < 2; pass++) {
+		struct st_busy why = { 0 };
 
-		if (r->kind == ST_REGION_AGENT && s->ctl->entry - r->start < r->size)
-			range[k++] = (struct st_range){ (unsigned long)r->start, (unsigned long)(r->start + r->size) };
+		ret = st_stop(c->s->proc, 0, CHILD_STOP_MS, &c->stop, s->err);
+		if (ret)
+			break;
+		clean = true;
+		for (size_t i = 0; clean && i < st_stop_count(c->stop); i++)
+			clean = !st_evidence_check(e, st_stop_thread(c->stop, i), &why);
+		if (clean)
+			break;
+		st_resume(c->stop, NULL);
+		c->stop = NULL;
+		if (pass || st_evidence_think(e) <= 0)
+			ret = st_session_fail(s, -EBUSY, "in process %d, which process %d has forked, %.160s", c->s->pid, s->pid, why.text);
 	}
-	free(o.list);
-	*n = k;
-	return range;
+	st_evidence_close(e);
+	return ret == -ESRCH || ret == -ESTALE ? 0 : ret;	/* it has ended, or executes another program */
 }
 
 /* Children that the process has forked go by the records too: they change while those stand, clean. */
 static int stop_children(struct st_session *s, struct child **list, size_t *n)
 {
-	size_t count, ranges = 0, held = 0;
-	int *pid = st_session_sharers(s, &count), ret = 0;
-	struct st_range *range;
+	size_t count, held = 0;
+	int *pid = st_session_sharers(s, &count), ret;
 	struct child *child;
+	struct old o;
 
 	*list = NULL;
 	*n = 0;
@@ -956,25 +1002,21 @@ static int stop_children(struct st_session *s, struct child **list, size_t *n)
 		free(pid);
 		return 0;
 	}
-	range = child_ranges(s, &ranges);
+	ret = collect_old(s, &o);
 	child = calloc(count, sizeof(*child));
-	if (!range || !child)
+	if (!ret && !child)
 		ret = st_session_fail(s, -ENOMEM, "out of memory");
 	for (size_t i = 0; !ret && i < count; i++) {
 		struct child *c = &child[held];
 
-		if (st_proc_open(pid[i], &c->proc, NULL))
+		if (st_session_open(pid[i], false, &c->s, NULL))
 			continue;	/* it has ended */
 		held++;
-		ret = st_stop(c->proc, 0, CHILD_STOP_MS, &c->stop, s->err);
-		if (ret == -ESRCH || ret == -ESTALE) {	/* ended, or executes another program */
-			ret = 0;
-			continue;
-		}
-		ret = ret ?: child_clean(s, c, range, ranges);
+		if (is_concerned(s, c->s))
+			ret = stop_child(s, c, &o);
 	}
 	free(pid);
-	free(range);
+	free(o.list);
 	if (ret) {
 		resume_children(child, held);
 		free(child);
@@ -1046,22 +1088,23 @@ static int finish(struct st_session *s)
 	ret = ret ?: stop_children(s, &child, &children);
 	if (ret)
 		return ret;
+	__atomic_store_n(&t->finishing, 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; !t->reversed && i < moves(s); i++) {
 		struct st_ctl_site *c = site_of(s, &t->move[i]);
 
 		if (c)
 			st_site_redirect(s, c, patch_of(s, (unsigned long)t->move[i].redirect), (unsigned long)t->move[i].redirect);
 	}
-	for (uint32_t i = 0; i < moves(s); i++) {
+	for (uint32_t i = 0; !ret && i < moves(s); i++) {
 		struct st_ctl_site *c = site_of(s, &t->move[i]);
 
 		if (c)
-			st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
+			ret = st_site_remove_hook(s, c, st_session_address(s, &t->move[i].hook));
 	}
 	/* Not before the hooks are gone: a child that is resumed in between, because we are killed, goes on as it did. */
 	for (size_t i = 0; !ret && i < children; i++)
 		if (child[i].stop)
-			ret = write_mode(s, child[i].proc, ST_MODE_RESIDENT);
+			ret = write_mode(s, child[i].s->proc, ST_MODE_RESIDENT);
 	resume_children(child, children);
 	free(child);
 	ret = ret ?: settle_all(s) ?: remove_hooks(s) ?: st_session_grace(s) ?: end_mode(s);
@@ -1105,7 +1148,7 @@ int st_transition_at_once(struct st_session *s, unsigned int patch, struct st_mo
 	(void)patch;
 	if (ret)
 		return ret;
-	ret = make_room(s) ?: find_sites(s, move, n, &x);
+	ret = make_room(s) ?: find_sites(s, move, n, &x) ?: look_at_children(s, move, n, &x);
 	for (; !ret && done < n; done++) {
 		struct st_ctl_site *c = &s->ctl->site[x.site[done]];
 

@@ -67,6 +67,9 @@ int st_transition_finish(struct st_session *s);
 /* Is there one? Of which patch (index), which way? */
 bool st_transition_pending(struct st_session *s, unsigned int *patch, bool *reversed);
 
+/* Has a tool begun with its st_transition_finish()? Then that is all that can be done with it. */
+bool st_transition_finishing(struct st_session *s);
+
 /* ST_LEVEL_INDEPENDENT: at once, all of them or none. */
 int st_transition_at_once(struct st_session *s, unsigned int patch, struct st_move *move, size_t n);
 

@@ -404,7 +404,7 @@ static bool somebody_asks(struct st_session *s, struct st_stop *stop)
 		struct st_range near[] = { { c->func - NEAR, c->func + NEAR }, { f->stub, f->stub + f->size } };
 		struct st_range site = { st_session_address(s, &c->site), st_session_address(s, &c->site + 1) };
 
-		if (c->list[0] != hook)
+		if (st_site_list(c)[0] != hook)
 			continue;
 		/* There, in the site's stub, or in the agent on its behalf. */
 		for (size_t k = 0; k < st_stop_count(stop); k++)

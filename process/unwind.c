@@ -388,6 +388,8 @@ struct walk {
 	unsigned long pc;	/* of regs, as an address */
 	bool called;		/* it is behind a call; else it was interrupted there, or stands there */
 	unsigned long cfa, ra_at;
+	unsigned int left;	/* bits: pieces of the stack that the frames have left */
+	bool rest;		/* what is above may still be clean */
 };
 
 static bool read_word(void *ctx, unsigned long addr, unsigned long *word)
@@ -457,15 +459,17 @@ static bool is_behind_call(struct walk *w)
  */
 static enum st_cfi_result step_exidx(struct walk *w, struct module *m)
 {
+	unsigned long entry, lr = w->regs.r[14];
 	enum st_cfi_result ret;
-	unsigned long entry;
 	uint32_t word;
 
-	if (!w->called && (!at_system_call(w->e->s->proc, w->regs.pc) || st_old_at(w->e, w->regs.r[14], false) >= 0))
+	if (!w->called && !at_system_call(w->e->s->proc, w->regs.pc))
 		return ST_CFI_UNKNOWN;
 	if (!st_exidx_find(m->index, m->pairs, m->index_at, w->pc - w->called, &entry, &word))
 		return ST_CFI_UNKNOWN;
 	ret = st_exidx_step(entry, word, &w->regs, &w->cfa, &w->ra_at, read_table, read_word, w);
+	if (ret == ST_CFI_CALLER && !w->called && w->ra_at && st_old_at(w->e, lr, false) >= 0)
+		return ST_CFI_UNKNOWN;
 	return ret == ST_CFI_CALLER && !is_behind_call(w) ? ST_CFI_UNKNOWN : ret;
 }
 #endif
@@ -486,14 +490,63 @@ static enum st_cfi_result step(struct walk *w, struct module *m)
 	else
 		ret = step_exidx(w, m);
 #endif
-	if (ret != ST_CFI_CALLER)
+	if (ret == ST_CFI_BOTTOM)
 		return ret;
 	/* Who has called has put its own return address away; and a caller's frame is higher up. */
-	if (!f || !f->signal)
+	if (ret == ST_CFI_CALLER && (!f || !f->signal))
 		if ((w->called && !w->ra_at) || w->cfa < before.r[ST_CFI_SP] || (w->called && w->cfa == before.r[ST_CFI_SP]))
-			return ST_CFI_UNKNOWN;
+			ret = ST_CFI_UNKNOWN;
+	if (ret != ST_CFI_CALLER) {
+		w->regs = before;
+		return ret;
+	}
 	w->called = !f || !f->signal;
 	return ret;
+}
+
+/* From a signal frame to what was interrupted, maybe on another stack. */
+static void note_left(struct walk *w, unsigned long before)
+{
+	unsigned long now = w->regs.r[ST_CFI_SP];
+
+	for (size_t i = 0; i < w->copy->live.n; i++) {
+		const struct st_piece *p = &w->copy->live.piece[i];
+
+		if (before >= p->lo && before <= p->hi && (now < p->lo || now > p->hi))
+			w->left |= 1u << i;
+	}
+}
+
+/*
+ * Where unwinding ends before the bottom: what has been unwound is known, and above it no word leads to old code, nor does a register that
+ * the frame may still hold. Pieces of stack that the frames have left are known, too.
+ */
+static bool rest_is_clean(struct walk *w)
+{
+	const struct st_live *live = &w->copy->live;
+	unsigned long sp = w->regs.r[ST_CFI_SP] & -sizeof(long);
+	struct st_found f;
+	bool on_one = false;
+
+	if (live->cut)
+		return false;
+	for (size_t i = 0; i < ST_CFI_REGS; i++)
+		if (st_old_at(w->e, w->regs.r[i] & ~live->pac, false) >= 0)
+			return false;
+	for (size_t i = 0; i < live->n; i++) {
+		struct st_piece p = live->piece[i];
+		bool here = sp >= p.lo && sp <= p.hi;
+
+		if (w->left >> i & 1 && !here)
+			continue;
+		on_one |= here;
+		p.word += here ? (sp - p.lo) / sizeof(long) : 0;
+		p.lo = here ? sp : p.lo;
+		if (st_evidence_piece(w->e, live, &p, &f))
+			return false;
+	}
+	w->copy->scanned = on_one;
+	return on_one;
 }
 
 /* Is this frame in old code? */
@@ -520,6 +573,7 @@ static void walk(struct walk *w)
 	struct st_proc *proc = w->e->s->proc;
 
 	for (unsigned int frame = 0, steps = 0; steps < FRAMES_MAX; steps++) {
+		unsigned long sp = w->regs.r[ST_CFI_SP];
 		enum trampoline kind;
 		struct module *m;
 
@@ -539,12 +593,14 @@ static void walk(struct walk *w)
 				give_up(w, "the signal frame behind frame %u can't be read", frame);
 				return;
 			}
+			note_left(w, sp);
 			w->called = false;
 			frame++;
 			continue;
 		}
 		m = find_module(w->e, w->pc - w->called);
 		if (!m) {
+			w->rest = true;
 			give_up(w, "frame %u is in code that belongs to no object (%#lx)", frame, w->pc);
 			return;
 		}
@@ -557,6 +613,7 @@ static void walk(struct walk *w)
 			w->copy->verdict = ST_COPY_CLEAN;
 			return;
 		case ST_CFI_UNKNOWN:
+			w->rest = true;
 			give_up(w, "no usable description of frame %u, in %s+%#lx", frame, m->obj ? m->obj->name : "a patch", w->pc - m->bias);
 			return;
 		case ST_CFI_CALLER:
@@ -581,6 +638,8 @@ void st_unwind_copy(struct st_evidence *e, struct st_copy *copy)
 		give_up(&w, "it does not wait in a system call");
 	else
 		walk(&w);
+	if (copy->verdict == ST_COPY_UNKNOWN && w.rest && rest_is_clean(&w))
+		copy->verdict = ST_COPY_CLEAN;
 	if (copy->verdict == ST_COPY_CLEAN)
 		copy->bottom = w.regs.r[ST_CFI_SP];
 }

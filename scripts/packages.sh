@@ -8,7 +8,7 @@ PACKAGES_CROSS='gcc-arm-linux-gnueabihf g++-arm-linux-gnueabihf libc6-dev-armhf-
 	g++-aarch64-linux-gnu libc6-dev-arm64-cross debian-archive-keyring'
 PACKAGES_DEMO='redis-server redis-tools'
 PACKAGES_TEST='g++ clang musl-tools gdb mandoc qemu-user qemu-system-arm libzydis-dev libcapstone-dev libunicorn-dev
-	redis-server redis-tools'
+	redis-server redis-tools nginx memcached'
 PACKAGES_BENCH="$PACKAGES_CROSS clang libclang-rt-14-dev lld redis-server redis-tools bpftrace uftrace gdb gdbserver qemu-user
 	tcl make dpkg-dev patch xz-utils"
 PACKAGES_FUZZ='clang libclang-rt-14-dev'
@@ -28,7 +28,7 @@ missing_packages()
 package_service()
 {
 	case $1 in
-	redis-server) echo redis-server ;;
+	redis-server | nginx | memcached) echo "$1" ;;
 	esac
 }
 

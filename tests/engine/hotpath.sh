@@ -56,7 +56,7 @@ vectors() {	# in functions that are not there to save them
 }
 
 hot() {		# of the straight way through a hit
-	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_enter|st_return_run|st_probe_hit|st_return_probe_hit)$/ && $2 ~ re'
+	awk -F'\t' -v re="$slow" '$1 ~ /^(st_entry|st_dispatch|st_dispatch_general|st_return|st_return_alone|st_agent_count_brief|st_return_enter|st_return_run|st_probe_hit|st_return_probe_hit|st_agent_transition|st_agent_quiescent)$/ && $2 ~ re'
 }
 
 first_way() {	# from st_entry, and from st_return, to the first return
@@ -107,6 +107,11 @@ if [ -n "$agent" ]; then
 	code=$("$objdump" -d --no-show-raw-insn "$agent" | lines)
 	[ -n "$code" ] && bad= || bad="no code in $agent"
 	ok "the agent" "$bad"
+	for f in st_agent_transition st_agent_quiescent; do
+		echo "$code" | grep -q "^$f	" && found= || found="no $f in $agent"
+		ok "functions" "$found"
+	done
+	ok "not on the straight way through a hook of a transition" "$(echo "$code" | grep '^st_agent_' | hot)"
 	ok "vector registers in the agent" "$(echo "$code" | vectors)"
 	ok "symbols from outside in the agent" "$("$objdump" -T "$agent" | awk '/\*UND\*/ && $NF != "" { print $NF }')"
 fi

@@ -3,9 +3,9 @@
  * libFuzzer target: any bytes as a patch file: its signature, its manifest with what `patch build` adds, and what is loaded of it. What
  * needs a process is not reached from here, and its symbols are not there.
  *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iinclude -Wl,--unresolved-symbols=ignore-all \
- *		tests/fuzz/fuzz_manifest.c patch/manifest.c patch/sign.c patch/say.c patch/files.c process/load.c process/objects.c \
- *		process/proc.c process/arch/x86_64.c -lelf -lsodium -o fuzz_manifest
+ *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. -Iinclude -fno-pie -no-pie \
+ *		-Wl,--unresolved-symbols=ignore-all tests/fuzz/fuzz_manifest.c patch/manifest.c patch/sign.c patch/say.c \
+ *		patch/files.c process/load.c process/objects.c process/proc.c process/arch/x86_64.c -lelf -lsodium -o fuzz_manifest
  */
 #include <errno.h>
 #include <stdint.h>

@@ -117,7 +117,10 @@ fi
 finish end 0 ok
 
 # ---- return probes on the same functions, pending while exceptions pass
-start "$PROGRAM" 2
+# In a slow machine there would always be a thread in one, and the patch's memory stay.
+threads=2
+[ "${SIDETRACK_VM:-}" = 1 ] && threads=0
+start "$PROGRAM" $threads
 "$ST" probe -p $TARGET -c 'r:source st_test_source' 'r:middle st_test_middle' 'r:catcher st_test_catcher' >"$T/probe" 2>"$T/probe.err" &
 PROBE=$!
 i=0
@@ -141,7 +144,7 @@ finish end 0 ok
 
 # ---- many times, while threads throw
 rounds=6
-[ "${SIDETRACK_VM:-}" = 1 ] && rounds=5
+[ "${SIDETRACK_VM:-}" = 1 ] && rounds=3
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=200
 start "$PROGRAM" 2
 i=0

@@ -66,6 +66,15 @@ static ElfW(Dyn) *dynamic(long tag)
 	exit(1);
 }
 
+static ElfW(Phdr) *code(void)
+{
+	unsigned int n = 0;
+
+	while (!(segment(PT_LOAD, n)->p_flags & PF_X))
+		n++;
+	return segment(PT_LOAD, n);
+}
+
 /* The first relocation: REL and RELA begin alike. */
 static ElfW(Rel) *relocation(void)
 {
@@ -135,7 +144,7 @@ static void segment_filesz(void) { segment(PT_LOAD, 1)->p_filesz = segment(PT_LO
 static void segments_overlap(void) { segment(PT_LOAD, 1)->p_vaddr = segment(PT_LOAD, 0)->p_vaddr; }
 static void segments_share(void) { segment(PT_LOAD, 1)->p_vaddr = segment(PT_LOAD, 0)->p_vaddr + segment(PT_LOAD, 0)->p_memsz; }
 static void segment_far_up(void) { segment(PT_LOAD, 1)->p_vaddr = (ElfW(Addr))~0ul - 0xfff; }
-static void writable_code(void) { segment(PT_LOAD, 1)->p_flags = PF_R | PF_W | PF_X; }
+static void writable_code(void) { code()->p_flags = PF_R | PF_W | PF_X; }
 static void no_dynamic(void) { segment(PT_DYNAMIC, 0)->p_type = PT_NULL; }
 static void dynamic_outside(void) { segment(PT_DYNAMIC, 0)->p_vaddr += 1u << 20; }
 static void dynamic_long(void) { segment(PT_DYNAMIC, 0)->p_filesz = 1u << 28; }
@@ -146,7 +155,7 @@ static void relro_code(void)
 {
 	ElfW(Phdr) *ph = segment(PT_GNU_RELRO, 0);
 
-	ph->p_vaddr = segment(PT_LOAD, 1)->p_vaddr;
+	ph->p_vaddr = code()->p_vaddr;
 	ph->p_memsz = 4096;
 }
 
@@ -168,7 +177,7 @@ static void relocations_outside(void) { dynamic(REL_TABLE)->d_un.d_ptr = 1u << 2
 static void relocations_long(void) { dynamic(REL_SIZE)->d_un.d_val = 1u << 30; }
 static void relocation_outside(void) { relocation()->r_offset = 1u << 29; }
 static void relocation_at_end(void) { relocation()->r_offset = (ElfW(Addr))~0ul - 2; }
-static void relocation_in_code(void) { relocation()->r_offset = segment(PT_LOAD, 1)->p_vaddr; }
+static void relocation_in_code(void) { relocation()->r_offset = code()->p_vaddr; }
 static void relocation_type(void) { relocation()->r_info |= 0xff; }
 static void relocation_symbol(void) { relocation()->r_info |= (ElfW(Addr))0xffffff << (sizeof(long) == 8 ? 32 : 8); }
 static void constructor(void) { dynamic(DT_STRSZ)->d_tag = DT_INIT; }
@@ -435,7 +444,7 @@ static void check_manifests(void)
 static void check_everywhere(void)
 {
 	char err[ST_ERR_MAX], who[ST_SIGN_NAME_MAX];
-	size_t payload, step = getenv("SIDETRACK_LONG") ? 1 : 7;
+	size_t payload, step = getenv("SIDETRACK_LONG") ? 1 : good_len / 1500 + 1;
 
 	for (size_t n = 0; n < good_len; n += step) {
 		restore();

@@ -19,7 +19,8 @@ no_keeper() { [ -z "$(keeper)" ]; }
 ended() { ! [ -d "/proc/$1" ]; }
 
 cp "$PROGRAM" "$T/later"
-cp "$LIBRARY" "$T/liblater.so"
+# Patches call it liblater.so, as it does itself.
+cp "$LIBRARY" "$T/liblater.so.1.2"
 mkfifo "$T/in"
 "$T/later" <"$T/in" >"$T/target" &
 TARGET=$!
@@ -32,7 +33,7 @@ for file; do
 	name=${name#later-}
 
 	# ---- the object is there before the patch
-	is "$name: loaded" "$(did load "$T/liblater.so")" loaded
+	is "$name: loaded" "$(did load "$T/liblater.so.1.2")" loaded
 	is "$name: not patched yet" "$(ask)" "1 1 1"
 	apply 0 "$file"
 	is "$name: both parts" "$(ask)" "2 2 1"
@@ -49,7 +50,7 @@ for file; do
 	is "$name: the program's part" "$(ask)" "2 0 0"
 	patches "$name: enabled" "$name enabled "
 	K=$(keeper)
-	is "$name: it comes" "$(did load "$T/liblater.so")" loaded
+	is "$name: it comes" "$(did load "$T/liblater.so.1.2")" loaded
 	is "$name: it is patched before its constructor" "$(ask)" "2 2 2"
 
 	# ---- it goes while patched, and comes again
@@ -57,7 +58,7 @@ for file; do
 		is "$name: it goes" "$(did unload)" unloaded
 		is "$name: the rest stays" "$(ask)" "2 0 0"
 		patches "$name: still enabled" "$name enabled "
-		is "$name: it comes again" "$(did load "$T/liblater.so")" loaded
+		is "$name: it comes again" "$(did load "$T/liblater.so.1.2")" loaded
 		is "$name: it is patched again" "$(ask)" "2 2 2"
 	done
 	is "$name: by the same keeper" "$(keeper)" "$K"
@@ -67,7 +68,7 @@ for file; do
 	revert 0 "$name"
 	until_true no_keeper
 	until_true ended "$K"
-	is "$name: it comes, and there is no patch" "$(did load "$T/liblater.so")" loaded
+	is "$name: it comes, and there is no patch" "$(did load "$T/liblater.so.1.2")" loaded
 	is "$name: as before" "$(ask)" "1 1 1"
 	is "$name: unloaded again" "$(did unload)" unloaded
 done
@@ -81,7 +82,7 @@ kill -KILL "$K"
 until_true ended "$K"
 is "the process runs on" "$(ask)" "2 0 0"
 patches "the records are right" "$name enabled "
-is "what comes now is not patched" "$(did load "$T/liblater.so")" loaded
+is "what comes now is not patched" "$(did load "$T/liblater.so.1.2")" loaded
 is "but works" "$(ask)" "2 1 1"
 apply 0 "$file"
 is "the next apply goes on" "$(ask)" "2 2 1"
@@ -90,7 +91,7 @@ is "with a keeper" "$([ -d "/proc/$K" ] && echo there)" there
 is "of this process's letters" "$(did unload)" unloaded
 kill -KILL "$K"
 until_true ended "$K"
-is "again without one" "$(did load "$T/liblater.so")" loaded
+is "again without one" "$(did load "$T/liblater.so.1.2")" loaded
 "$ST" patch watch -p $TARGET >"$T/watch" 2>"$T/watch.err" 3>&- &
 TOOL=$!
 until_true grep -q '^watching process' "$T/watch"
@@ -112,7 +113,7 @@ apply 0 "$file"
 K=$(keeper)
 round=0
 while [ $round -lt $rounds ]; do
-	tell load "$T/liblater.so" >/dev/null
+	tell load "$T/liblater.so.1.2" >/dev/null
 	now=$(ask)
 	[ "$now" = "2 2 2" ] || bad "round $round: $now"
 	tell unload >/dev/null

@@ -50,6 +50,21 @@ revert 0 independent
 patches "a later revert" ""
 st 0 patch check -p $TARGET --allow-unsigned "$THREAD"
 
+# ---- detach reverts, and waits as revert does
+tell hold 0 >/dev/null
+apply 0 "$INDEPENDENT"
+is "independent, held in old code" "$(tell free 0)" "freed 0 1"
+apply 0 "$THREAD"
+tell hold 0 >/dev/null
+st 3 detach -p $TARGET
+like "detach: busy" "$T/err" 'patch thread could not be disabled, nothing was changed: thread [0-9]+ .*hold'
+patches "detach: busy, all stay" "independent enabled thread enabled "
+is "detach: busy, as before" "$(version)" "2 2"
+is "detach: the held call" "$(tell free 0)" "freed 0 2"
+st 0 detach -p $TARGET
+is "detach: old again" "$(version)" "1 1"
+patches "detach: none" ""
+
 # ---- left in transition, gone on with, reversed
 tell hold 0 >/dev/null
 apply 0 --no-wait "$THREAD"

@@ -7,8 +7,10 @@
 
 #define COUNT 0x600d
 
-#ifdef SECOND
+#if defined(SECOND)
 ST_PATCH(shadow_second, ST_INDEPENDENT);
+#elif defined(THREAD)
+ST_PATCH(shadow_thread, ST_PER_THREAD);
 #else
 ST_PATCH(shadow_first, ST_INDEPENDENT);
 #endif

@@ -97,6 +97,7 @@ finish
 
 # ---- threads use and drop them all the time
 rounds=6
+[ "${SIDETRACK_VM:-}" = 1 ] && rounds=3
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=100
 start busy
 i=0

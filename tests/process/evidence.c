@@ -288,6 +288,24 @@ static void test_stale(const char *how)
 	end(&t);
 }
 
+/* Words and no frame, then a frame: what was found out about the first says nothing about the second. */
+static void test_again(const char *how)
+{
+	struct target t;
+
+	if (begin(&t, how, "old")) {
+		struct st_busy why;
+
+		must_be(&t, 0, 0, false);
+		goes_on(&t);
+		CHECK(hears(&t, "ready\n"), "the program's word");
+		CHECK(look(&t, false, &why) == 1, "%s", why.text);
+		must_be(&t, 1, ST_BUSY_FRAME, false);
+		must_get_out(&t, false);
+	}
+	end(&t);
+}
+
 /* Old code has run, and a handler of something else runs now. */
 static void test_clean(const char *how)
 {
@@ -485,6 +503,7 @@ static const struct test tests[] = {
 	{ "leaf", test_leaf, "leaf" },
 	{ "stale", test_stale, "stale" },
 	{ "stale in a thread", test_stale, "stale-thread" },
+	{ "stale, then not", test_again, "stale-again" },
 	{ "handler", test_frame, "handler" },
 	{ "handler, own stack", test_frame, "alt-handler" },
 	{ "handler, own stack, thread", test_frame, "alt-handler-thread" },

@@ -47,7 +47,7 @@ static void nap_us(long us)
 static pid_t target;
 static int door, out;
 
-struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes; };
+struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes, page, child_rounds; };
 static unsigned long shared_at;
 
 static bool start(const char *program, char *const arg[])
@@ -452,6 +452,43 @@ static void parked(const char *program, char *const arg[])
 	leave(s, "parked");
 }
 
+/* A child that has a probe in common with its parent, and has not what the parent has mapped since. */
+static void early(const char *program, char *const arg[])
+{
+	struct st_session *s;
+	struct st_move move[2];
+	struct st_fn f[2];
+	struct st_ctl_probe *p;
+	unsigned long was;
+	int ret;
+
+	if (!start(program, arg))
+		exit(1);
+	s = attach();
+	p = take(s, 0);
+	memcpy(f, fn[1], sizeof(f));	/* they are sorted */
+	check(st_session_hook(s, &p->hook, f, 2, 0) == 2, "early: probe: %s", st_session_error(s));
+	command('c');
+	while (!look(s).page)
+		nap_us(1000);
+	moves(move, 2);
+	move[0].next = look(s).page;
+	ret = st_transition_begin(s, 0, ST_LEVEL_THREAD, move, 2);
+	check(ret == -EBUSY && strstr(st_session_error(s), "was forked before the patch was there"), "early: begin: %d %s", ret, st_session_error(s));
+	moves(move, 2);
+	move[0].next = look(s).page;
+	ret = st_transition_at_once(s, 0, move, 2);
+	check(ret == -EBUSY && runs(s) == 1, "early: at once: %d %s", ret, st_session_error(s));
+	/* What both have is no matter. */
+	change(s, ST_LEVEL_THREAD, 2, 0, "early");
+	was = look(s).child_rounds;
+	while (look(s).child_rounds < was + 100 && !kill(target, 0))
+		nap_us(1000);
+	change(s, ST_LEVEL_THREAD, 1, 0, "early");
+	check(!st_session_unhook(s, &p->hook), "early: off: %s", st_session_error(s));
+	leave(s, "early");
+}
+
 int main(int argc, char **argv)
 {
 	const char *program = argv[1], *test = argc > 2 ? argv[2] : "";
@@ -475,13 +512,15 @@ int main(int argc, char **argv)
 	else if (!strcmp(test, "busy"))
 		swap(program, busy, ST_LEVEL_THREAD, 1, test);
 	else if (!strcmp(test, "process"))
-		swap(program, all, ST_LEVEL_PROCESS, 2, test);
+		swap(program, one, ST_LEVEL_PROCESS, 2, test);
 	else if (!strcmp(test, "fork"))
 		swap(program, forks, ST_LEVEL_THREAD, getenv("TURNS") ? 1 : 0, test);
 	else if (!strcmp(test, "killed"))
 		killed(program, all, ST_LEVEL_THREAD);
 	else if (!strcmp(test, "probed"))
 		probed(program, busy, ST_LEVEL_THREAD);
+	else if (!strcmp(test, "early"))
+		early(program, many);
 	else if (!strcmp(test, "parked"))
 		parked(program, many);
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);

@@ -55,6 +55,13 @@ KEEP void nothing(void)
 	__asm__ volatile("" : : : "memory");
 }
 
+/* Has its return address on the stack, everywhere. */
+KEEP void calls_nothing(void)
+{
+	nothing();
+	nothing();
+}
+
 /* ---- a leaf that only its register leads back from */
 
 #if defined(__aarch64__)
@@ -114,10 +121,18 @@ static void set_handlers(int flags)
 	sigaction(SIGUSR2, &sa, NULL);
 }
 
-/* By a system call of our own: the library's frames have old words in them. */
+/* By a system call: the library's frames have old words in them. On ARM by one of our own: nothing describes syscall() there. */
 KEEP void send_signal(void)
 {
-	syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
+	long pid = getpid(), tid = syscall(SYS_gettid);
+#if defined(__arm__)
+	register long r7 __asm__("r7") = SYS_tgkill, r0 __asm__("r0") = pid, r1 __asm__("r1") = tid, r2 __asm__("r2") = SIGUSR1;
+
+	__asm__ volatile("svc 0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2) : "memory");
+	sink += (unsigned long)r0;
+#else
+	sink += (unsigned long)syscall(SYS_tgkill, pid, tid, SIGUSR1);
+#endif
 }
 
 /* ---- coroutines */
@@ -138,13 +153,17 @@ KEEP void yield(void)
 
 KEEP void old(void)
 {
-	if (!strcmp(how, "pc")) {
+	static int calls;
+
+	if (!strcmp(how, "stale-again") && calls++)
+		inner(3);
+	else if (!strcmp(how, "pc")) {
 		if (write(1, "ready\n", 6) != 6)
 			_exit(1);
 		while (!leave)
 			sink++;
 	} else if (!strncmp(how, "stale", 5) || !strcmp(how, "bottom") || !strcmp(how, "large") || strstr(how, "clean")) {
-		nothing();
+		calls_nothing();
 	} else if (strstr(how, "handler")) {
 		send_signal();
 	} else if (strstr(how, "coroutine")) {
@@ -292,6 +311,8 @@ static void bottom_case(void)
 {
 	char *stack = alt_stack(65536);
 
+	/* Above the frames: a word that leads to old(). */
+	((unsigned long *)(stack + 65536))[-2] = ((unsigned long)old & ~1ul) + 16;
 	BEGIN(stack + 65536 - 64, on_it);
 }
 
@@ -332,6 +353,8 @@ int main(int argc, char **argv)
 			over();
 		else if (strstr(how, "clean"))
 			send_signal();
+		if (!strcmp(how, "stale-again"))
+			run();
 	}
 	__asm__ volatile("" : : "r"(inside) : "memory");
 	wait_here("out\n");

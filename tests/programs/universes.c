@@ -5,7 +5,7 @@
  *
  *	universes THREADS [signals] [churn] [fork] [sleep]
  *
- * Commands on stdin: p a thread is parked in first(), u it goes on; at the end of stdin it says "ok ROUNDS MIXES".
+ * Commands on stdin: c a child is forked, then a page mapped that it has not got; p a thread is parked in first(), u it goes on; at the end of stdin it says "ok ROUNDS MIXES".
  */
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +21,7 @@
 
 enum { PLAIN, PARK = -1, FORK = -2 };
 
-struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes; };
+struct shared { unsigned long mixes, rounds, children, version[4], parked, child_mixes, page, child_rounds; };
 
 struct shared *shared;
 static volatile bool ending;
@@ -176,10 +176,28 @@ static void *parker(void *arg)
 	return arg;
 }
 
+/* It lives as long as its parent does. */
+static pid_t fork_early(void)
+{
+	pid_t child = fork();
+
+	if (child) {
+		shared->page = (unsigned long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return child;
+	}
+	while (getppid() == home) {
+		first(2);
+		__atomic_fetch_add(&shared->child_rounds, 1, __ATOMIC_RELAXED);
+		usleep(100);
+	}
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	int n = argc > 1 ? atoi(argv[1]) : 1, used = 0;
 	pthread_t thread[66];
+	pid_t early = 0;
 	char c;
 
 	home = getpid();
@@ -213,6 +231,8 @@ int main(int argc, char **argv)
 			break;
 		if (got < 0)
 			continue;
+		if (c == 'c')
+			early = fork_early();
 		if (c == 'p')
 			pthread_create(&thread[used++], NULL, parker, NULL);
 		if (c == 'u' && write(door[1], "u", 1) < 0)
@@ -221,6 +241,14 @@ int main(int argc, char **argv)
 	ending = true;
 	while (used)
 		pthread_join(thread[--used], NULL);
+	if (early) {
+		int status;
+
+		kill(early, SIGTERM);
+		waitpid(early, &status, 0);
+		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM)
+			mix();
+	}
 	printf("ok %lu %lu\n", shared->rounds, shared->mixes);
 	return 0;
 }
