@@ -199,12 +199,13 @@ static int look_begin(struct st_session *s, struct look *l, const struct change 
 		l->owner[l->ranges] = i;
 		/*
 		 * Who has run into a breakpoint that was there before goes to its stub. On x86-64 pc is behind it then, elsewhere at
-		 * it.
+		 * it. Thumb: a pointer to the function, with bit 0 set, leads to its first instruction and not between two of them.
 		 */
 #if defined(__x86_64__)
 		l->range[l->ranges++] = (struct st_range){ from + 1, to };
 #else
-		l->range[l->ranges++] = (struct st_range){ from + !ch[i].c->form[ST_FORM_BREAKPOINT].stub, to };
+		l->range[l->ranges++] = (struct st_range){
+			ch[i].c->form[ST_FORM_BREAKPOINT].stub ? from : from + 1 + st_site_thumb(ch[i].c), to };
 #endif
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
