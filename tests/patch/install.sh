@@ -7,8 +7,8 @@ LIB=$1 ST=$2 PROGRAM=$3 LINKED=$4 LIBRARY=$5 FIX=$6 LIBRARY_FIX=$7
 T=$(mktemp -d) || exit 1
 . "$LIB"
 FS=$T/fs
-WATCH=
-trap 'kill -9 $TARGET $TOOL $WATCH 2>/dev/null; wait 2>/dev/null; umount -l "$FS" 2>/dev/null; rm -rf "$T"' EXIT
+WATCH= KEPT=
+trap 'kill -9 $TARGET $TOOL $WATCH $KEPT 2>/dev/null; wait 2>/dev/null; umount -l "$FS" 2>/dev/null; rm -rf "$T"' EXIT
 
 [ "$(id -u)" = 0 ] || { echo "only root can watch programs that start"; exit 77; }
 # A file system of our own: the programs of others are none of our business.
@@ -59,9 +59,9 @@ st 0 patch install --allow-unsigned "$FIX"
 like "nobody watches" "$T/err" "nobody watches programs that start"
 is "who runs is patched at once" "$(cat "$T/out")" "$TARGET program: applied"
 st 0 patch list --installed
-is "it is installed" "$(cat "$T/out")" "in_program installed process program in_program"
+is "it is installed" "$(cat "$T/out")" "in_program installed process program,libnever.so in_program,never"
 st 0 --json patch list --installed
-is "JSON" "$(cat "$T/out")" '{"kind":"patch","name":"in_program","state":"installed","level":"process","signed":false,"object":"program","functions":"in_program"}'
+is "JSON" "$(cat "$T/out")" '{"kind":"patch","name":"in_program","state":"installed","level":"process","signed":false,"object":"program,libnever.so","functions":"in_program,never"}'
 st 0 patch install --allow-unsigned "$FIX"
 like "twice" "$T/err" "in_program is installed already"
 cp "$FIX" "$T/other.so"
@@ -121,7 +121,12 @@ is "one without" "$("$FS/program")" "first 2 2 0"
 (unset LD_LIBRARY_PATH; LD_PRELOAD=$FS/liblater.so "$FS/linked") >"$T/new"
 all "preloaded" "$T/new" "first 1 1 2" 1
 
-# ---- no watcher, under load
+# ---- no watcher, under load; what it has left with a process that it has patched does not hold the kernel's questions
+"$FS/program" stay <"$T/in" >"$T/kept" 3>&- &
+KEPT=$!
+until_true has_lines "$T/kept" 1
+kept() { "$ST" status -p $KEPT 2>/dev/null | grep -q '^hook objects'; }
+until_true kept
 rounds=60
 [ "${SIDETRACK_LONG:-}" = 1 ] && rounds=1000
 : >"$T/load"
@@ -146,7 +151,7 @@ is "what was started meanwhile" "$(patches_of $TOOL)" "in_library enabled "
 
 # ---- uninstalled
 st 0 patch uninstall in_library in_program
-is "nobody runs them" "$(cut -d' ' -f2- "$T/out" | sort | tr '\n' ';')" "linked: reverted;program: reverted;"
+is "nobody runs them" "$(cut -d' ' -f2- "$T/out" | sort | tr '\n' ';')" "linked: reverted;program: reverted;program: reverted;"
 is "none is there" "$(ls "$SIDETRACK_PATCHES")" ""
 is "what starts is as it was" "$("$FS/program"; "$FS/linked")" "first 1 1 0
 first 1 1 1"
@@ -156,7 +161,10 @@ is "the first one: status" $? 0
 is "all its life" "$(cat "$T/stays" | tr '\n' ';')" "first 1 1 0;again 1 0;"
 wait $TOOL
 is "the second one: status" $? 0
-TARGET= TOOL=
+wait $KEPT
+is "the one with a keeper: status" $? 0
+is "all its life, too" "$(cat "$T/kept" | tr '\n' ';')" "first 2 2 0;again 1 0;"
+TARGET= TOOL= KEPT=
 kill -TERM $WATCH
 wait $WATCH
 is "the watcher ends: status" $? 0

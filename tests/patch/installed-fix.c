@@ -10,6 +10,8 @@ ST_REPLACE("liblater.so", "in_library", new_function);
 #else
 ST_PATCH(in_program, ST_PROCESS);
 ST_REPLACE("program", "in_program", new_function);
+/* So each has a keeper. */
+ST_REPLACE("libnever.so", "never", new_function);
 #endif
 
 int (*volatile imported)(const char *) = puts;
